@@ -1,0 +1,15 @@
+//! The system calls that the runtime makes, one family per file; outward they speak `io::Result`.
+
+pub(crate) mod epoll;
+pub(crate) mod eventfd;
+pub(crate) mod futex;
+pub(crate) mod mmap;
+pub(crate) mod process;
+pub(crate) mod signal;
+
+use std::io;
+
+/// Turns the `-1` of a system call into the error that `errno` names.
+pub(crate) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}

@@ -1,0 +1,7 @@
+//! Facts about and settings of this process and its threads.
+
+/// Asks the kernel to end this thread's timed waits on time: the default lets them run 50 µs late.
+pub(crate) fn set_timer_slack_to_minimum() {
+    // SAFETY: PR_SET_TIMERSLACK takes a number. A refusal only costs precision.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
+}
