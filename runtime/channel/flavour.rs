@@ -1,0 +1,100 @@
+//! The two kinds of channel behind one pair of handles: bounded and unbounded differ in their buffer alone.
+//!
+//! Rejected: a trait object. The compiler can't look through it, and the fast path of a send is shorter than the call.
+
+use std::sync::Arc;
+
+use super::core::{Channel, Limit};
+use super::error::{RecvTimeoutError, SendTimeoutError};
+use super::ring::Ring;
+use super::segments::Segments;
+
+/// A reference to a channel.
+pub(crate) enum Flavour<T> {
+    Bounded(Arc<Channel<T, Ring<T>>>),
+    Unbounded(Arc<Channel<T, Segments<T>>>),
+}
+
+/// Evaluates `$body` with the channel of either kind as `$channel`.
+macro_rules! with_channel {
+    ($flavour:expr, $channel:ident => $body:expr) => {
+        match $flavour {
+            Flavour::Bounded($channel) => $body,
+            Flavour::Unbounded($channel) => $body,
+        }
+    };
+}
+
+impl<T> Flavour<T> {
+    pub(crate) fn bounded(capacity: usize) -> Self {
+        Self::Bounded(Arc::new(Channel::new(Ring::new(capacity), Some(capacity))))
+    }
+
+    pub(crate) fn unbounded() -> Self {
+        Self::Unbounded(Arc::new(Channel::new(Segments::default(), None)))
+    }
+
+    /// Another reference; the caller counts it as a sender or a receiver.
+    pub(crate) fn share(&self) -> Self {
+        match self {
+            Self::Bounded(channel) => Self::Bounded(channel.clone()),
+            Self::Unbounded(channel) => Self::Unbounded(channel.clone()),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn send(&self, message: T, limit: Limit) -> Result<(), SendTimeoutError<T>> {
+        with_channel!(self, channel => channel.send(message, limit))
+    }
+
+    #[inline]
+    pub(crate) fn try_send(&self, message: T) -> Result<(), SendTimeoutError<T>> {
+        with_channel!(self, channel => channel.try_send(message))
+    }
+
+    #[inline]
+    pub(crate) fn recv(&self, limit: Limit) -> Result<T, RecvTimeoutError> {
+        with_channel!(self, channel => channel.recv(limit))
+    }
+
+    #[inline]
+    pub(crate) fn try_recv(&self) -> Result<T, RecvTimeoutError> {
+        with_channel!(self, channel => channel.try_recv())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        with_channel!(self, channel => channel.len())
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.capacity() == Some(self.len())
+    }
+
+    pub(crate) fn capacity(&self) -> Option<usize> {
+        with_channel!(self, channel => channel.capacity())
+    }
+
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Bounded(a), Self::Bounded(b)) => Arc::ptr_eq(a, b),
+            (Self::Unbounded(a), Self::Unbounded(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn add_sender(&self) {
+        with_channel!(self, channel => channel.add_sender());
+    }
+
+    pub(crate) fn add_receiver(&self) {
+        with_channel!(self, channel => channel.add_receiver());
+    }
+
+    pub(crate) fn drop_sender(&self) {
+        with_channel!(self, channel => channel.drop_sender());
+    }
+
+    pub(crate) fn drop_receiver(&self) {
+        with_channel!(self, channel => channel.drop_receiver());
+    }
+}

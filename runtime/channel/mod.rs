@@ -1,0 +1,94 @@
+//! Channels: queues that tasks and OS threads pass messages through, with `crossbeam-channel`'s API.
+//!
+//! A channel has any number of senders and receivers; each message goes to one receiver. [`bounded`] limits how many
+//! messages may lie in it, and `bounded(0)` holds none: sender and receiver meet. [`unbounded`] takes as many as there
+//! is memory for. Both ends work from tasks and from plain OS threads, mixed as you like.
+//!
+//! When all senders of a channel are dropped, its receivers get what is left and then an error, which ends their
+//! iterators. When all receivers are dropped, the messages left in it are dropped too, and senders get theirs back in
+//! an error.
+//!
+//! **Order and fairness.** Messages come out in the order in which they went in. Those who wait are served first come,
+//! first served, and whoever comes later can't overtake them.
+//!
+//! **Cancellation.** A task that is cancelled while it waits unwinds with its message not sent (it is dropped by the
+//! unwinding), or with no message received. A message is never lost or sent twice.
+//!
+//! **Time slices.** Every call but the `try_` ones is a point where a task that has run for long gives way to others, also
+//! if it does not have to wait. `try_send`, `try_recv` and `try_iter` never let another task run: a loop around them
+//! needs a [`yield_now`](crate::yield_now).
+//!
+//! # Examples
+//!
+//! ```
+//! use fibra::channel;
+//!
+//! fibra::run(|| {
+//!     let (tx, rx) = channel::bounded(4);
+//!     for id in 0..3 {
+//!         let tx = tx.clone();
+//!         fibra::spawn(move || tx.send(id * 10).unwrap());
+//!     }
+//!     drop(tx);
+//!     assert_eq!(rx.iter().sum::<i32>(), 30);
+//! });
+//! ```
+
+mod core;
+mod error;
+mod flavour;
+mod iter;
+mod receiver;
+mod ring;
+mod segments;
+mod sender;
+
+pub use error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
+pub use iter::{IntoIter, Iter, TryIter};
+pub use receiver::Receiver;
+pub use sender::Sender;
+
+use flavour::Flavour;
+
+/// Makes a channel that holds at most `capacity` messages; with 0 each send waits for its receive.
+///
+/// The memory for all messages is allocated here, and none later.
+///
+/// # Panics
+///
+/// If the messages would take more than `isize::MAX` bytes.
+///
+/// # Examples
+///
+/// ```
+/// use fibra::channel::{TrySendError, bounded};
+///
+/// let (tx, rx) = bounded(1);
+/// tx.send("first").unwrap();
+/// assert_eq!(tx.try_send("second"), Err(TrySendError::Full("second")));
+/// assert_eq!(rx.recv(), Ok("first"));
+/// ```
+pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+    handles(Flavour::bounded(capacity))
+}
+
+/// Makes a channel that holds any number of messages, so that sending never waits.
+///
+/// Nothing slows a sender down that is faster than the receivers: prefer [`bounded`] where that can happen. Memory is
+/// allocated as messages come, some dozens at a time.
+///
+/// # Examples
+///
+/// ```
+/// let (tx, rx) = fibra::channel::unbounded();
+/// (0..1000).for_each(|i| tx.send(i).unwrap());
+/// drop(tx);
+/// assert_eq!(rx.iter().sum::<u32>(), 499_500);
+/// ```
+pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
+    handles(Flavour::unbounded())
+}
+
+fn handles<T>(flavour: Flavour<T>) -> (Sender<T>, Receiver<T>) {
+    (Sender::new(flavour.share()), Receiver::new(flavour))
+}

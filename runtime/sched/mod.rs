@@ -1,0 +1,28 @@
+//! The scheduler: workers, what each runs next, when they sleep, where tasks start, and how a runtime begins and ends.
+
+mod alarm;
+mod appetite;
+mod builder;
+mod cadence;
+mod exits;
+mod global;
+mod inbox;
+mod local;
+mod pick;
+mod run;
+mod runtime;
+mod schedule;
+mod search;
+mod shared;
+mod shutdown;
+mod sleep;
+mod spawn;
+mod started;
+mod watchdog;
+mod worker;
+
+pub use builder::{Builder, run};
+pub(crate) use global::{spawn_detached, with_current};
+pub use runtime::{Handle, Runtime};
+pub(crate) use spawn::{Options, Place, WhenStopping, spawn};
+pub(crate) use worker::Worker;

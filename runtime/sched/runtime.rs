@@ -1,0 +1,160 @@
+//! The runtime as its owner sees it, and the handle by which others spawn.
+
+use std::sync::Arc;
+use std::{fmt, io, panic, ptr, thread};
+
+use super::shared::Shared;
+use super::shutdown;
+use super::spawn::{Options, Place, WhenStopping, spawn};
+use super::worker::Worker;
+use crate::task::cancel;
+use crate::task::handle::TaskHandle;
+
+/// The stack of a main task: what Linux gives a process's main thread.
+const MAIN_STACK: usize = 8 << 20;
+
+/// A running runtime: its workers, and all tasks on them.
+///
+/// Dropping it ends it: all tasks that are left are cancelled (they unwind at their current or next park, and their
+/// destructors run), unstarted ones are dropped, and the drop parks or blocks until everything has stopped, or
+/// [`shutdown_timeout`](crate::Builder::shutdown_timeout) has passed.
+///
+/// Several runtimes may live in one process, one after another and at once.
+///
+/// # Panics
+///
+/// Dropping a runtime inside one of its own tasks panics: it would wait for itself. Drop it outside, or let the task
+/// send a message to the thread that owns the runtime.
+///
+/// # Examples
+///
+/// ```
+/// let runtime = fibra::Builder::new().workers(1).build()?;
+/// let task = runtime.spawn(|| "from a task");
+/// assert_eq!(task.join().unwrap(), "from a task");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Runtime {
+    handle: Handle,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Runtime {
+    pub(crate) fn new(shared: Arc<Shared>, threads: Vec<thread::JoinHandle<()>>) -> Self {
+        Self { handle: Handle::new(shared), threads }
+    }
+
+    /// Runs `f` as a task with a stack of 8 MiB, and returns its value. The runtime goes on afterwards.
+    ///
+    /// `f` may borrow from the caller: this returns only when the task's frames are gone. A caller that is itself a
+    /// task is not cancelled meanwhile. Parks a task, blocks a thread.
+    ///
+    /// # Panics
+    ///
+    /// With the payload of `f`, if `f` panics; and if the task can't be created, because
+    /// [`max_tasks`](crate::Builder::max_tasks) are there already or the system has no memory for the stack.
+    pub fn run<F, T>(&self, f: F) -> T
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        let options =
+            Options { name: Some("main".into()), stack_size: Some(MAIN_STACK), place: Place::Anywhere };
+        // SAFETY: `f` and its result are `Send`. What they borrow outlives this call, and the task ends within it:
+        // under the shield the join can't unwind.
+        let task = unsafe { spawn(&self.handle.shared, options, WhenStopping::Fail, f) };
+        let task = task.unwrap_or_else(|error| panic!("failed to start a main task: {error}"));
+        match cancel::shield(|| task.join()) {
+            Ok(value) => value,
+            Err(payload) => panic::resume_unwind(payload),
+        }
+    }
+
+    /// A handle by which any thread can spawn tasks here.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    pub(crate) fn borrow_handle(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        let shared = &self.handle.shared;
+        if Worker::current().is_some_and(|worker| ptr::eq(worker.shared().as_ref(), shared.as_ref())) {
+            self.refuse_to_wait_for_ourselves();
+            return;
+        }
+        let ended = shutdown::shut_down(shared);
+        shared.alarm.end();
+        if ended {
+            for thread in self.threads.drain(..) {
+                // A worker that panics aborts the process, so there is no panic to pass on.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Runtime {
+    #[cold]
+    fn refuse_to_wait_for_ourselves(&self) {
+        // The runtime lives on without its owner. A panic inside of a panic would abort.
+        if !thread::panicking() {
+            panic!(
+                "a runtime was dropped inside one of its own tasks, where it would wait for itself for ever: keep the \
+                 `Runtime` outside, and give tasks a `Handle`"
+            );
+        }
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("workers", &self.handle.workers()).finish_non_exhaustive()
+    }
+}
+
+/// Spawns tasks in a runtime, from any thread. Cheap to clone; does not keep the runtime from ending.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// How many workers the runtime has.
+    pub fn workers(&self) -> usize {
+        self.shared.remotes.len()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Spawns a task here that is `Send` and borrows nothing.
+    pub(crate) fn spawn_task<F, T>(
+        &self,
+        options: Options,
+        when_stopping: WhenStopping,
+        f: F,
+    ) -> io::Result<TaskHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        // SAFETY: the bounds say it all.
+        unsafe { spawn(&self.shared, options, when_stopping, f) }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("workers", &self.workers()).finish_non_exhaustive()
+    }
+}

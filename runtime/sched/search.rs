@@ -1,0 +1,163 @@
+//! Looking for other workers' unstarted tasks, and going to sleep when there are none.
+//!
+//! Searching has to be earned; see [`Appetite`](super::appetite::Appetite).
+//!
+//! A deque of one or two tasks is left alone for [`RIPE`]: its owner probably runs them at once, and a thief would
+//! split a pair of tasks that talk to each other, for life.
+
+use std::hint;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_deque::Steal;
+
+use super::sleep::Rise;
+use super::worker::Worker;
+use crate::task::header::TaskPtr;
+
+const RIPE: Duration = Duration::from_micros(3);
+
+/// A deque of at most so many tasks is left alone until it is [`RIPE`].
+const SHORT: usize = 2;
+
+/// At most so many tasks are stolen at once; never more than half of what there is.
+const MAX_LOOT: usize = 32;
+
+/// Looks around so many times between two readings of the clock.
+const LOOKS_PER_READING: u32 = 16;
+
+impl Worker {
+    /// Looks for a task of others, or waits a little for one that is sent here. A worker that finds none stays a
+    /// searcher in the census until it lies down.
+    #[cold]
+    pub(super) fn search(&self) -> Option<TaskPtr> {
+        let appetite = &self.appetite;
+        let called = appetite.is_searching();
+        if !called {
+            if !appetite.is_hungry() || !self.shared().census.start_search() {
+                return None;
+            }
+            appetite.set_searching(true);
+        }
+        let found = self.look_for_a_while(appetite.duration());
+        if found.is_some() {
+            self.end_search();
+        } else {
+            appetite.miss();
+        }
+        if called {
+            self.note_call(found.is_some());
+        }
+        found
+    }
+
+    /// The first task after getting up. A worker that was called counts as a searcher, and no longer when it finds work
+    /// in its own queues or the injector.
+    pub(super) fn pick_after_rise(&self) -> Option<TaskPtr> {
+        let task = self.pick();
+        if task.is_some() && self.appetite.is_searching() {
+            self.end_search();
+            self.note_call(true);
+        }
+        task
+    }
+
+    /// Tells those who call workers whether it was worth it.
+    fn note_call(&self, paid: bool) {
+        let futile = &self.shared().futile_calls;
+        // Relaxed, and no exchange: a lost update changes when the next call is made, and nothing else.
+        let count = if paid { 0 } else { futile.load(Ordering::Relaxed).saturating_add(1) };
+        futile.store(count, Ordering::Relaxed);
+    }
+
+    fn end_search(&self) {
+        self.appetite.hit();
+        self.appetite.set_searching(false);
+        if self.shared().census.end_search() {
+            // The work that we found may have been announced to us alone, and there may be more of it.
+            self.shared().call_somebody();
+        }
+    }
+
+    fn look_for_a_while(&self, duration: Duration) -> Option<TaskPtr> {
+        let start = Instant::now();
+        let mut until = start + duration;
+        let mut now = start;
+        loop {
+            for _ in 0..LOOKS_PER_READING {
+                if !self.remote().inbox.is_empty() {
+                    self.empty_inbox();
+                    return self.ready.pop_front().or_else(|| self.unstarted.pop());
+                }
+                let ripe = now.saturating_duration_since(start) >= RIPE;
+                let (loot, unripe) = self.rob_somebody(ripe);
+                if loot.is_some() {
+                    return loot;
+                }
+                if unripe {
+                    // Long enough for a round after it has ripened.
+                    until = until.max(start + RIPE * 2);
+                }
+                hint::spin_loop();
+            }
+            now = Instant::now();
+            if now > until || self.shared().is_stopping() {
+                return None;
+            }
+        }
+    }
+
+    /// One round over the injector and the others' deques. Also tells whether some deque was left to ripen.
+    fn rob_somebody(&self, ripe: bool) -> (Option<TaskPtr>, bool) {
+        if let Steal::Success(task) = self.shared().injector.steal_batch_and_pop(&self.unstarted) {
+            return (Some(task), false);
+        }
+        let remotes = &self.shared().remotes;
+        let first = self.rng.below(remotes.len());
+        let mut unripe = false;
+        for victim in remotes[first..].iter().chain(&remotes[..first]) {
+            let loot = victim.stealer.len();
+            if victim.index == self.index() || loot == 0 {
+                continue;
+            }
+            if loot <= SHORT && !ripe {
+                unripe = true;
+                continue;
+            }
+            let stolen = victim.stealer.steal_batch_with_limit_and_pop(&self.unstarted, MAX_LOOT);
+            if let Steal::Success(task) = stolen {
+                return (Some(task), false);
+            }
+        }
+        (None, unripe)
+    }
+
+    /// Sleeps until there is something to do.
+    #[cold]
+    pub(super) fn sleep(&self) {
+        let (shared, remote) = (self.shared(), self.remote());
+        self.ready.trim();
+        remote.bed.lie_down(&shared.census, self.appetite.is_searching());
+        // The last look: whoever pushed before this had seen us awake. See `sleep.rs`.
+        let seen = self.is_anything_to_do();
+        if !seen {
+            let next = self.timers.borrow().next_deadline();
+            // An announced end is not slept through: its wake-up call comes after the flag.
+            remote.driver.wait(next.map(|at| at.saturating_duration_since(Instant::now())));
+        }
+        let rise = remote.bed.rise(&shared.census);
+        self.appetite.note_rise(seen || rise != Rise::Itself, rise == Rise::Called);
+        shared.alarm.ring_if_asleep();
+        if !self.timers.borrow().is_empty() {
+            self.expire_timers(Instant::now());
+        }
+    }
+
+    fn is_anything_to_do(&self) -> bool {
+        let shared = self.shared();
+        !self.ready.is_empty()
+            || !self.remote().inbox.is_empty()
+            || !shared.injector.is_empty()
+            || shared.remotes.iter().any(|remote| !remote.stealer.is_empty())
+    }
+}

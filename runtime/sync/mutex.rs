@@ -1,0 +1,276 @@
+//! A mutual exclusion lock that parks.
+//!
+//! | state word | means |
+//! | --- | --- |
+//! | 0 | free, nobody waits |
+//! | `LOCKED` | held, nobody waits |
+//! | `LOCKED` and `WAITERS` | held; the holder must look into the queue when it unlocks |
+//! | `WAITERS` | free; somebody still queues, and a woken waiter is on its way to take the lock |
+//!
+//! | transition | who | how |
+//! | --- | --- | --- |
+//! | not `LOCKED` → `LOCKED` | anybody: the lock may be barged into | compare-and-swap, `WAITERS` is kept |
+//! | `LOCKED` → `LOCKED`, `WAITERS` | one who is about to queue, under the queue's lock | compare-and-swap |
+//! | `LOCKED` → 0 | the holder | compare-and-swap |
+//! | `LOCKED`, `WAITERS` → any of the four | the holder, under the queue's lock | store |
+//!
+//! Whoever holds the lock is alone in clearing `LOCKED`, and `WAITERS` changes only under the queue's lock. So a waiter
+//! that has set `WAITERS` while the lock is held, and queues before it releases the queue's lock, is seen by the holder.
+//! A woken waiter that finds the lock taken again queues at the front, and the holder that beat it will look there.
+//!
+//! Rejected: handing over at every unlock. A lock that is taken in a loop would then switch tasks every time, which
+//! costs ten times the critical section; so barging is the rule and the hand-over comes after [`PATIENCE`].
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use lock_api::GuardNoSend;
+
+use super::waiter::{Claimed, End, Selected, WaitQueue, Waiter, Wake, wait_in};
+use crate::task::cancel::shield;
+use crate::task::{Reason, Wait, checkpoint};
+use crate::util::AbortOnDrop;
+use crate::util::spin::SpinLock;
+
+/// A mutual exclusion lock with `parking_lot`'s API: no poisoning, and `const fn new`.
+///
+/// [`lock`](lock_api::Mutex::lock) parks the task, or the thread if it is called from a plain OS thread; a guard may be
+/// held across anything that parks. Guards stay on the thread that made them (they are not `Send`).
+///
+/// **Fairness.** A running task may take the lock ahead of those who wait. Once the first of them has waited for more
+/// than a millisecond, the lock is handed over to it; [`MutexGuard::unlock_fair`](lock_api::MutexGuard::unlock_fair)
+/// hands it over at once.
+///
+/// **Cancellation.** Waiting for the lock is not a point where a task is cancelled: a cancelled task gets the lock
+/// first, and unwinds at its next wait of another kind. (So the waits hidden in `MutexGuard::unlocked` and
+/// `MutexGuard::bump` always end with the lock held.)
+///
+/// **Panics.** If the holder panics, its guard unlocks as usual. Locking twice from one task waits for ever.
+///
+/// **Cost.** One compare-and-swap to lock and one to unlock while nobody waits.
+///
+/// # Examples
+///
+/// ```
+/// use fibra::sync::{Mutex, WaitGroup};
+///
+/// static TOTAL: Mutex<u64> = Mutex::new(0);
+///
+/// fibra::run(|| {
+///     let wg = WaitGroup::new();
+///     for i in 1..=10 {
+///         wg.go(move || *TOTAL.lock() += i);
+///     }
+///     wg.wait();
+///     assert_eq!(*TOTAL.lock(), 55);
+/// });
+/// ```
+pub type Mutex<T> = lock_api::Mutex<RawMutex, T>;
+
+/// Holds a [`Mutex`]; unlocks when dropped.
+pub type MutexGuard<'a, T> = lock_api::MutexGuard<'a, RawMutex, T>;
+
+/// Holds a [`Mutex`] of which it shows only a part, made by [`MutexGuard::map`](lock_api::MutexGuard::map).
+pub type MappedMutexGuard<'a, T> = lock_api::MappedMutexGuard<'a, RawMutex, T>;
+
+/// How long the first waiter puts up with others who take the lock ahead of it.
+const PATIENCE: Duration = Duration::from_millis(1);
+
+const LOCKED: u8 = 1;
+const WAITERS: u8 = 2;
+
+/// What a waiter tells the holder: since when it waits.
+type Since = Instant;
+
+/// The lock without its data, for [`lock_api`]'s types. See [`Mutex`].
+pub struct RawMutex {
+    state: AtomicU8,
+    queue: SpinLock<WaitQueue<Since>>,
+}
+
+// SAFETY: `LOCKED` is set only by a compare-and-swap from a state without it, or stays set when a holder hands the lock
+// to one claimed waiter; so there is one holder at a time. Taking is an Acquire and unlocking a Release on `state`, or on
+// the queue's lock and the unpark for a hand-over. A forgotten guard leaves the lock held, which is safe; a locked mutex
+// that is moved or dropped has no waiters, since those borrow it.
+unsafe impl lock_api::RawMutex for RawMutex {
+    #[allow(clippy::declare_interior_mutable_const)]
+    const INIT: Self = Self { state: AtomicU8::new(0), queue: SpinLock::new(WaitQueue::new()) };
+
+    type Guard = GuardNoSend;
+
+    #[inline]
+    fn lock(&self) -> GuardNoSend {
+        checkpoint();
+        if !self.try_take_free() {
+            self.lock_slow(None);
+        }
+        GuardNoSend::new()
+    }
+
+    #[inline]
+    fn try_lock(&self) -> Option<GuardNoSend> {
+        self.try_take().then(GuardNoSend::new)
+    }
+
+    #[inline]
+    unsafe fn unlock(&self, _guard: GuardNoSend) {
+        if !self.try_release() {
+            self.unlock_slow(false);
+        }
+    }
+
+    #[inline]
+    fn is_locked(&self) -> bool {
+        // Relaxed: the answer may be stale anyway.
+        self.state.load(Ordering::Relaxed) & LOCKED != 0
+    }
+}
+
+// SAFETY: as above. `bump` returns only with the lock held: a shielded wait does not unwind, and a panic aborts.
+unsafe impl lock_api::RawMutexFair for RawMutex {
+    #[inline]
+    unsafe fn unlock_fair(&self, _guard: GuardNoSend) {
+        if !self.try_release() {
+            self.unlock_slow(true);
+        }
+    }
+
+    #[inline]
+    unsafe fn bump(&self, _guard: &mut GuardNoSend) {
+        // Relaxed: a waiter that we miss now is seen by the unlock.
+        if self.state.load(Ordering::Relaxed) & WAITERS != 0 {
+            let bomb = AbortOnDrop("`bump` could not lock its mutex again");
+            self.unlock_slow(true);
+            if !self.try_take_free() {
+                self.lock_slow(None);
+            }
+            std::mem::forget(bomb);
+        }
+    }
+}
+
+// SAFETY: as for `RawMutex`.
+unsafe impl lock_api::RawMutexTimed for RawMutex {
+    type Duration = Duration;
+    type Instant = Instant;
+
+    #[inline]
+    fn try_lock_for(&self, timeout: Duration) -> Option<GuardNoSend> {
+        checkpoint();
+        // A deadline beyond the clock's range never comes.
+        let taken = self.try_take_free() || self.lock_slow(Instant::now().checked_add(timeout));
+        taken.then(GuardNoSend::new)
+    }
+
+    #[inline]
+    fn try_lock_until(&self, deadline: Instant) -> Option<GuardNoSend> {
+        checkpoint();
+        (self.try_take_free() || self.lock_slow(Some(deadline))).then(GuardNoSend::new)
+    }
+}
+
+impl RawMutex {
+    /// The fast path: free, and nobody waits.
+    #[inline]
+    fn try_take_free(&self) -> bool {
+        // Acquire: pairs with the Release of the unlock; the last holder's writes are visible.
+        self.state.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Takes the lock if it is free, whether or not somebody waits.
+    #[inline]
+    fn try_take(&self) -> bool {
+        let mut state = self.state.load(Ordering::Relaxed);
+        while state & LOCKED == 0 {
+            // Acquire: as in `try_take_free`.
+            let taken =
+                self.state.compare_exchange_weak(state, state | LOCKED, Ordering::Acquire, Ordering::Relaxed);
+            match taken {
+                Ok(_) => return true,
+                Err(actual) => state = actual,
+            }
+        }
+        false
+    }
+
+    /// The fast path of unlocking: nobody waits.
+    #[inline]
+    fn try_release(&self) -> bool {
+        // Release: pairs with the Acquire of whoever takes the lock next.
+        self.state.compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed).is_ok()
+    }
+
+    /// Waits for the lock; false when the deadline has passed.
+    #[cold]
+    fn lock_slow(&self, deadline: Option<Instant>) -> bool {
+        if self.try_take_spinning() {
+            return true;
+        }
+        let node = Waiter::new(Instant::now());
+        let mut end = End::Back;
+        loop {
+            let queue = self.queue.lock();
+            if !self.announce_waiter() {
+                return true;
+            }
+            let wait = Wait { reason: Reason::Mutex, object: std::ptr::from_ref(self).cast(), deadline };
+            // SAFETY: the guard is of this lock, whose value is the queue; the node has left it on every return.
+            let selected = shield(|| unsafe { wait_in(&self.queue, queue, |queue| queue, &node, end, wait) });
+            match selected {
+                // The holder left the lock locked, for us.
+                Selected::Served => return true,
+                Selected::Retry if self.try_take() => return true,
+                // Somebody was faster, so we keep our place.
+                Selected::Retry => end = End::Front,
+                Selected::Nothing | Selected::Closed => return self.try_take(),
+            }
+        }
+    }
+
+    /// A few rounds for a holder on another worker that is about to unlock; most critical sections are short.
+    fn try_take_spinning(&self) -> bool {
+        for round in 0..3 {
+            if self.try_take() {
+                return true;
+            }
+            (0..1 << round).for_each(|_| std::hint::spin_loop());
+        }
+        false
+    }
+
+    /// Sets `WAITERS` while the lock is held, or takes the lock and returns false. Called under the queue's lock.
+    fn announce_waiter(&self) -> bool {
+        let mut state = self.state.load(Ordering::Relaxed);
+        loop {
+            let next = if state & LOCKED == 0 { state | LOCKED } else { state | WAITERS };
+            // Acquire: as in `try_take_free`, for the case that we take the lock.
+            match self.state.compare_exchange_weak(state, next, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return state & LOCKED != 0,
+                Err(actual) => state = actual,
+            }
+        }
+    }
+
+    /// Unlocks while somebody may wait.
+    #[cold]
+    fn unlock_slow(&self, fair: bool) {
+        let mut queue = self.queue.lock();
+        let impatient = || queue.first_packet().is_some_and(|since| since.elapsed() > PATIENCE);
+        let hand_over = fair || impatient();
+        let first = queue.claim_first();
+        let waiters = if queue.is_empty() { 0 } else { WAITERS };
+        let wake = first.map(|first| Self::pass_on(first, hand_over));
+        let handed_over = hand_over && wake.is_some();
+        // Release: pairs with the Acquire of whoever takes the lock next. A plain store will do: only the holder clears
+        // `LOCKED`, and whoever would set `WAITERS` needs the queue's lock.
+        self.state.store(if handed_over { LOCKED | waiters } else { waiters }, Ordering::Release);
+        drop(queue);
+        if let Some(wake) = wake {
+            wake.unpark();
+        }
+    }
+
+    fn pass_on(first: Claimed<Since>, hand_over: bool) -> Wake {
+        first.select(if hand_over { Selected::Served } else { Selected::Retry })
+    }
+}

@@ -1,0 +1,358 @@
+//! The queue of those who wait for one object, and the claim by which exactly one party ends each wait.
+//!
+//! ```text
+//! WaitQueue.first ──▶ Waiter ──next──▶ Waiter ──next──▶ Waiter      (a ring: first.prev is the last)
+//!                     on a parked      ...              ...
+//!                     stack: parker, selected, packet
+//! ```
+//!
+//! A [`WaitQueue`] lies in the object, behind the object's spin lock; its nodes lie on the stacks of those who wait. A
+//! parker may stand in several queues at once, by one node in each: every waker must win the parker's claim before it
+//! touches a node's contents, so one of them gets the parker and the others skip that node.
+//!
+//! | a node is | from | until |
+//! | --- | --- | --- |
+//! | queued | `push_*` under the lock | a waker pops it, or its owner removes it; both under the lock |
+//! | claimed | a waker pops it and wins the claim | the waker has written [`Selected`] and unparks; then it is gone |
+//! | stale | a waker pops it and loses the claim | its owner, awake by timer, canceller or another queue, leaves |
+//!
+//! A stale node is dropped from the queue by the waker that met it, so a queue in which nobody could be claimed is
+//! empty, and what callers conclude from "nobody waits" is exact.
+//!
+//! Rejected: one allocated queue keyed by address for the whole process, as parking_lot has it. It makes a lock one
+//! byte small, but costs a hash, a shared bucket lock and a deque of foreign waiters on every park.
+
+use std::cell::Cell;
+use std::marker::PhantomPinned;
+use std::ptr::NonNull;
+
+use crate::task::{Outcome, Parker, Wait, park};
+use crate::util::spin::{SpinGuard, SpinLock};
+
+/// What became of a waiter, written by the waker that claimed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Selected {
+    /// No waker has claimed this node.
+    Nothing,
+    /// It was woken to look again; nothing was given to it.
+    Retry,
+    /// It got what it waits for.
+    Served,
+    /// What it waits for will never come.
+    Closed,
+}
+
+/// A node on the stack of somebody who waits. `P` is what a waker and the waiter exchange.
+pub(crate) struct Waiter<P> {
+    parker: Parker,
+    // All cells are touched under the queue's lock; or by the one waker, between its claim and its unpark; or by the
+    // owner, when the node is in no queue.
+    next: Cell<Link<P>>,
+    prev: Cell<Link<P>>,
+    queued: Cell<bool>,
+    selected: Cell<Selected>,
+    packet: P,
+    _pinned: PhantomPinned,
+}
+
+type Link<P> = Option<NonNull<Waiter<P>>>;
+
+impl<P> Waiter<P> {
+    /// A node for the running task or the current OS thread.
+    pub(crate) fn new(packet: P) -> Self {
+        Self {
+            parker: Parker::current(),
+            next: Cell::new(None),
+            prev: Cell::new(None),
+            queued: Cell::new(false),
+            selected: Cell::new(Selected::Nothing),
+            packet,
+            _pinned: PhantomPinned,
+        }
+    }
+
+    pub(crate) fn packet(&self) -> &P {
+        &self.packet
+    }
+
+    pub(crate) fn into_packet(self) -> P {
+        debug_assert!(!self.queued.get(), "a queued node does not move");
+        self.packet
+    }
+}
+
+/// The waiters of one object, first come, first served. Lies behind the object's spin lock.
+pub(crate) struct WaitQueue<P> {
+    first: Link<P>,
+}
+
+// SAFETY: the queue refers to nodes of other threads. It touches their links under the lock that it lies behind, and
+// their packets, which move between threads and so must be `Send`, only through a claim.
+unsafe impl<P: Send> Send for WaitQueue<P> {}
+
+impl<P> WaitQueue<P> {
+    pub(crate) const fn new() -> Self {
+        Self { first: None }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// Whom the next claim will try first.
+    pub(crate) fn first_packet(&self) -> Option<&P> {
+        // SAFETY: a queued node is alive (`push_back`), and the lock keeps it queued while we look.
+        self.first.map(|node| unsafe { node.as_ref() }.packet())
+    }
+
+    /// Adds a node at the end.
+    ///
+    /// # Safety
+    ///
+    /// - The node is in no queue.
+    /// - It stays in its place, alive, until a waker has popped it or its owner has called [`remove`](Self::remove).
+    /// - The wait of its parker has begun when the lock that this queue lies behind is next released, and goes on until
+    ///   the node has been popped or removed.
+    pub(crate) unsafe fn push_back(&mut self, node: &Waiter<P>) {
+        let this = NonNull::from(node);
+        debug_assert!(!node.queued.get());
+        node.queued.set(true);
+        let Some(first) = self.first else {
+            node.next.set(Some(this));
+            node.prev.set(Some(this));
+            self.first = Some(this);
+            return;
+        };
+        // SAFETY: queued nodes are alive; the ring links them all, so a queued node has a predecessor.
+        unsafe {
+            let last = first.as_ref().prev.replace(Some(this)).unwrap_unchecked();
+            last.as_ref().next.set(Some(this));
+            node.prev.set(Some(last));
+        }
+        node.next.set(Some(first));
+    }
+
+    /// Adds a node at the front.
+    ///
+    /// # Safety
+    ///
+    /// As for [`push_back`](Self::push_back).
+    pub(crate) unsafe fn push_front(&mut self, node: &Waiter<P>) {
+        // SAFETY: passed on. In a ring the place behind the last node is the place before the first.
+        unsafe { self.push_back(node) };
+        self.first = Some(NonNull::from(node));
+    }
+
+    /// Takes a node out if a waker has not done so already.
+    ///
+    /// # Safety
+    ///
+    /// The node is in this queue or in none.
+    pub(crate) unsafe fn remove(&mut self, node: &Waiter<P>) {
+        if node.queued.get() {
+            // SAFETY: passed on, and it is queued.
+            unsafe { self.unlink(node) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The node is in this queue.
+    unsafe fn unlink(&mut self, node: &Waiter<P>) {
+        let this = NonNull::from(node);
+        node.queued.set(false);
+        // SAFETY: a queued node's links point to queued nodes, which are alive.
+        unsafe {
+            let next = node.next.get().unwrap_unchecked();
+            if next == this {
+                self.first = None;
+                return;
+            }
+            let prev = node.prev.get().unwrap_unchecked();
+            next.as_ref().prev.set(Some(prev));
+            prev.as_ref().next.set(Some(next));
+            if self.first == Some(this) {
+                self.first = Some(next);
+            }
+        }
+    }
+
+    /// Pops nodes from the front until one can be claimed; `None` leaves the queue empty.
+    pub(crate) fn claim_first(&mut self) -> Option<Claimed<P>> {
+        self.claim_first_where(|_| true)
+    }
+
+    /// The same, but stops without a claim at the first node that `wanted` declines.
+    pub(crate) fn claim_first_where(&mut self, wanted: impl Fn(&P) -> bool) -> Option<Claimed<P>> {
+        while let Some(first) = self.first {
+            // SAFETY: queued nodes are alive.
+            let node = unsafe { first.as_ref() };
+            if !wanted(&node.packet) {
+                return None;
+            }
+            let parker = node.parker;
+            // SAFETY: it is the first of this queue.
+            unsafe { self.unlink(node) };
+            // SAFETY: the wait had begun before we could see the node, and its owner needs the lock that we hold to
+            // leave it (both by the contract of `push_back`).
+            if unsafe { parker.claim() } {
+                return Some(Claimed { node: first, parker });
+            }
+        }
+        None
+    }
+
+    /// Claims all whom `wanted` accepts, up to the first that it declines, and tells them `selected`. They are to be
+    /// unparked when the lock is released.
+    pub(crate) fn claim_all_where(&mut self, selected: Selected, wanted: impl Fn(&P) -> bool) -> WakeAll<P> {
+        let mut all = WakeAll { first: None };
+        let mut last: Link<P> = None;
+        while let Some(claimed) = self.claim_first_where(&wanted) {
+            let this = claimed.node;
+            // SAFETY: a claimed node belongs to us until we unpark its owner, which `WakeAll` does later.
+            unsafe {
+                this.as_ref().selected.set(selected);
+                this.as_ref().next.set(None);
+                match last {
+                    Some(last) => last.as_ref().next.set(Some(this)),
+                    None => all.first = Some(this),
+                }
+            }
+            last = Some(this);
+        }
+        all
+    }
+
+    /// [`claim_all_where`](Self::claim_all_where) for everybody.
+    pub(crate) fn claim_all(&mut self, selected: Selected) -> WakeAll<P> {
+        self.claim_all_where(selected, |_| true)
+    }
+}
+
+/// A waiter whose claim we have won: it stays parked, and its node stays ours, until [`Wake::unpark`].
+#[must_use = "a claimed waiter that nobody unparks sleeps for ever"]
+pub(crate) struct Claimed<P> {
+    node: NonNull<Waiter<P>>,
+    parker: Parker,
+}
+
+impl<P> Claimed<P> {
+    #[inline]
+    pub(crate) fn packet(&self) -> &P {
+        // SAFETY: a claimed waiter is parked, so the node on its stack is alive; nobody else touches it.
+        unsafe { &self.node.as_ref().packet }
+    }
+
+    /// Ends our use of the node. Unpark after unlocking.
+    #[inline]
+    pub(crate) fn select(self, selected: Selected) -> Wake {
+        // SAFETY: as in `packet`.
+        unsafe { self.node.as_ref() }.selected.set(selected);
+        Wake(self.parker)
+    }
+}
+
+/// A claimed waiter that has got all that it needs.
+#[must_use = "a claimed waiter that nobody unparks sleeps for ever"]
+pub(crate) struct Wake(Parker);
+
+impl Wake {
+    /// Lets the waiter run. Call it without the lock: the waiter's stack, and with it the object, may die at once.
+    #[inline]
+    pub(crate) fn unpark(self) {
+        // SAFETY: a `Wake` exists once per claim, and this consumes it.
+        unsafe { self.0.unpark() }
+    }
+}
+
+/// Claimed waiters, linked through their own nodes, since no memory may be allocated under a spin lock.
+#[must_use = "claimed waiters that nobody unparks sleep for ever"]
+pub(crate) struct WakeAll<P> {
+    first: Link<P>,
+}
+
+impl<P> WakeAll<P> {
+    /// Lets them run, in the order of their coming. Call it without the lock, as [`Wake::unpark`].
+    pub(crate) fn unpark(self) {
+        let mut link = self.first;
+        while let Some(this) = link {
+            // SAFETY: each node on this list is claimed by us and its owner still parked. All is read before the
+            // unpark, which may end the node's life; each parker is unparked once.
+            unsafe {
+                let node = this.as_ref();
+                link = node.next.get();
+                let parker = node.parker;
+                parker.unpark();
+            }
+        }
+    }
+}
+
+/// Which end of a queue a waiter joins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Front,
+    Back,
+}
+
+/// Parks the caller as a node of one queue, and returns when a waker has selected it, or with [`Selected::Nothing`] when
+/// the deadline has passed. Unwinds if the task is cancelled. The lock is released while the caller is parked, and
+/// not taken again on return.
+///
+/// # Safety
+///
+/// - `guard` is a guard of `lock`.
+/// - `queue` returns the same queue of the lock's value every time.
+/// - `node` is in no queue.
+pub(crate) unsafe fn wait_in<S, P>(
+    lock: &SpinLock<S>,
+    mut guard: SpinGuard<'_, S>,
+    queue: fn(&mut S) -> &mut WaitQueue<P>,
+    node: &Waiter<P>,
+    end: End,
+    wait: Wait,
+) -> Selected {
+    let leave = Leave { lock, queue, node };
+    node.selected.set(Selected::Nothing);
+    // SAFETY: by our contract the node is in no queue. It is borrowed, so it can't move while this function runs, and
+    // `leave` takes it out on every way out of it. `park` begins the wait before it runs or drops the closure below,
+    // which is what releases the lock.
+    unsafe {
+        match end {
+            End::Back => queue(&mut guard).push_back(node),
+            End::Front => queue(&mut guard).push_front(node),
+        }
+    }
+    let outcome = park(wait, move || {
+        drop(guard);
+        true
+    });
+    match outcome {
+        Outcome::Woken => {
+            // The waker has popped the node, and told us so: the lock is not needed.
+            debug_assert!(!node.queued.get());
+            std::mem::forget(leave);
+            node.selected.get()
+        }
+        Outcome::TimedOut => Selected::Nothing,
+    }
+}
+
+/// Takes a node out of its queue when a wait ends by itself.
+struct Leave<'a, S, P> {
+    lock: &'a SpinLock<S>,
+    queue: fn(&mut S) -> &mut WaitQueue<P>,
+    node: &'a Waiter<P>,
+}
+
+impl<S, P> Drop for Leave<'_, S, P> {
+    fn drop(&mut self) {
+        let mut guard = self.lock.lock();
+        // SAFETY: the node is in this queue or has been popped from it.
+        unsafe { (self.queue)(&mut guard).remove(self.node) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! A task's allocation with its types: the header, then the closure, later the result in the same place.
+
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::thread;
+
+use super::cancel;
+use super::core::{CoreFn, ThreadCore};
+use super::current;
+use super::header::{Header, TaskPtr, TaskVTable};
+use crate::stack::Class;
+
+/// The closure until the task runs, its result from its end until somebody takes it.
+union Content<F, T> {
+    closure: ManuallyDrop<F>,
+    result: ManuallyDrop<thread::Result<T>>,
+}
+
+#[repr(C)]
+struct TaskCell<F, T> {
+    header: Header,
+    content: UnsafeCell<Content<F, T>>,
+}
+
+/// What [`allocate`] needs to know of a task beside its closure.
+pub(crate) struct Spec {
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) class: Class,
+    /// No handle will be made: the result is dropped when the task ends.
+    pub(crate) detached: bool,
+    /// The scheduler's function that makes a parked task of its runtime ready.
+    pub(crate) schedule: CoreFn,
+}
+
+/// Makes an unstarted task. The pointer stands for the runtime's reference; unless the task is detached there is a
+/// second one, for the handle.
+///
+/// # Safety
+///
+/// `f` and its result are used on another thread and later: the caller answers for `Send` and for lifetimes.
+pub(crate) unsafe fn allocate<F: FnOnce() -> T, T>(spec: Spec, f: F) -> TaskPtr {
+    let refs = if spec.detached { 1 } else { 2 };
+    let core = ThreadCore::new(spec.schedule, free::<F, T>, refs, current::next_id(), spec.name);
+    let header = Header::new(core, vtable::<F, T>(), spec.class, spec.detached);
+    let content = UnsafeCell::new(Content::<F, T> { closure: ManuallyDrop::new(f) });
+    // Built in place: `Box::new` would copy the whole cell from the stack.
+    let mut cell = Box::<TaskCell<F, T>>::new_uninit();
+    cell.write(TaskCell { header, content });
+    // SAFETY: written above.
+    let cell = Box::leak(unsafe { cell.assume_init() });
+    // SAFETY: the allocation lives until its last reference is released.
+    unsafe { TaskPtr::new(NonNull::from(cell).cast()) }
+}
+
+fn vtable<F: FnOnce() -> T, T>() -> &'static TaskVTable {
+    const {
+        &TaskVTable {
+            run: run::<F, T>,
+            abandon: abandon::<F, T>,
+            take_result: take_result::<F, T>,
+            drop_result: drop_result::<F, T>,
+        }
+    }
+}
+
+/// The content of the cell that begins with `header`.
+///
+/// # Safety
+///
+/// `header` was allocated with these types.
+unsafe fn content<F, T>(header: NonNull<Header>) -> *mut Content<F, T> {
+    // SAFETY: by the contract the header is the first field of such a cell.
+    unsafe { (*header.cast::<TaskCell<F, T>>().as_ptr()).content.get() }
+}
+
+/// # Safety
+///
+/// On the task's own stack, once; `header` was allocated with these types and its closure is still there.
+unsafe fn run<F: FnOnce() -> T, T>(header: NonNull<Header>) {
+    // SAFETY: passed on from our caller.
+    let content = unsafe { content::<F, T>(header) };
+    // SAFETY: the closure is there, and we take it once.
+    let f = unsafe { ManuallyDrop::take(&mut (*content).closure) };
+    let result = catch_unwind(AssertUnwindSafe(f)).map_err(cancel::public_payload);
+    // SAFETY: passed on from our caller; the closure is gone.
+    unsafe { conclude::<F, T>(header, result) };
+}
+
+/// # Safety
+///
+/// `header` was allocated with these types, its closure is still there, and the caller is the only one to have the
+/// task.
+unsafe fn abandon<F, T>(header: NonNull<Header>, reason: Box<dyn Any + Send>) {
+    // SAFETY: passed on from our caller.
+    let content = unsafe { content::<F, T>(header) };
+    // SAFETY: the closure is there, and we take it once.
+    let f = unsafe { ManuallyDrop::take(&mut (*content).closure) };
+    let result = Err(match catch_unwind(AssertUnwindSafe(|| drop(f))) {
+        Ok(()) => reason,
+        Err(payload) => cancel::public_payload(payload),
+    });
+    // SAFETY: passed on from our caller; the closure is gone.
+    unsafe { conclude::<F, T>(header, result) };
+}
+
+/// Stores the result and lets the joiner have it, or drops it here if there is no handle.
+///
+/// # Safety
+///
+/// `header` was allocated with these types, the content is empty, and the caller is the only one to have the task.
+unsafe fn conclude<F, T>(header: NonNull<Header>, result: thread::Result<T>) {
+    // SAFETY: passed on from our caller; writing to a union field drops nothing.
+    unsafe { (*content::<F, T>(header)).result = ManuallyDrop::new(result) };
+    // SAFETY: the worker that runs this task holds a reference until the stack has been given back.
+    let task = unsafe { header.as_ref() };
+    if !task.join.finish() {
+        // SAFETY: the result is there, and no handle can take it.
+        unsafe { drop_result::<F, T>(header) };
+    }
+}
+
+/// # Safety
+///
+/// `header` was allocated with these types, its result is there and belongs to the caller; `out` points to room for
+/// a `thread::Result<T>`.
+unsafe fn take_result<F, T>(header: NonNull<Header>, out: *mut ()) {
+    // SAFETY: by the contract.
+    let result = unsafe { ManuallyDrop::take(&mut (*content::<F, T>(header)).result) };
+    // SAFETY: by the contract.
+    unsafe { out.cast::<thread::Result<T>>().write(result) };
+}
+
+/// # Safety
+///
+/// `header` was allocated with these types; its result is there and belongs to the caller.
+unsafe fn drop_result<F, T>(header: NonNull<Header>) {
+    // SAFETY: by the contract.
+    let result = unsafe { ManuallyDrop::take(&mut (*content::<F, T>(header)).result) };
+    // A destructor that panics has been reported by the panic hook. There is nobody to hand the payload to, and its
+    // own destructor might panic again, so it is leaked.
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(result))) {
+        std::mem::forget(payload);
+    }
+}
+
+/// # Safety
+///
+/// The core is that of a task of these types, the last reference to it is gone, and its content has been taken.
+unsafe fn free<F, T>(core: NonNull<ThreadCore>) {
+    // SAFETY: the core is the first field of the header, that of the cell, and the cell came from a `Box`.
+    drop(unsafe { Box::from_raw(core.cast::<TaskCell<F, T>>().as_ptr()) });
+}

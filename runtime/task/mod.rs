@@ -1,0 +1,30 @@
+//! The life of a task: its state word and allocation, its stack, how it parks, ends and is joined.
+//!
+//! Knows no scheduler: a task carries the function that makes it ready again.
+
+pub(crate) mod cancel;
+pub(crate) mod cell;
+pub(crate) mod core;
+pub(crate) mod current;
+pub(crate) mod describe;
+pub(crate) mod entry;
+pub(crate) mod fiber;
+pub(crate) mod flag;
+pub(crate) mod handle;
+pub(crate) mod header;
+pub(crate) mod hook;
+pub(crate) mod join;
+pub(crate) mod join_word;
+pub(crate) mod panic_count;
+pub(crate) mod park;
+pub(crate) mod parker;
+pub(crate) mod preempt;
+pub(crate) mod reason;
+pub(crate) mod state;
+pub(crate) mod thread_parker;
+
+pub(crate) use core::Outcome;
+pub(crate) use park::{Wait, park};
+pub(crate) use parker::Parker;
+pub(crate) use preempt::checkpoint;
+pub(crate) use reason::Reason;

@@ -1,0 +1,179 @@
+//! The one place that parks, for tasks and OS threads alike.
+//!
+//! ```text
+//! the waiter                                   waker, timer or canceller
+//! begin_wait: WAITING
+//! (task: switch to the worker's stack)
+//! commit: publish the wait ───────────────────▶ find it; claim: WAITING cleared
+//! (task: the worker runs others)                write how it ended; schedule
+//! resumed: read how it ended, clean up ◀──────── (nothing of the waiter is touched any more)
+//! ```
+//!
+//! A park is committed after the switch, on the worker's stack, so that nobody can resume a task that still runs. While
+//! started tasks stay home this would hold without it, since only the worker that is busy running the task could
+//! resume it; it is the rule that a migrating task will rely on.
+
+use std::mem::ManuallyDrop;
+use std::ptr::{self, NonNull};
+use std::time::Instant;
+
+use super::cancel;
+use super::core::{Ended, Outcome};
+use super::current;
+use super::fiber::{Commit, Suspension};
+use super::header::{Header, Parking, WaitInfo};
+use super::panic_count;
+use super::parker::Parker;
+use super::reason::Reason;
+use super::state::{Begin, Kind};
+use super::thread_parker;
+use crate::util::{AbortOnDrop, abort};
+
+impl Parker {
+    /// The running task, or the current OS thread on a plain thread.
+    pub(crate) fn current() -> Self {
+        match current::task() {
+            Some(task) => Self::new(NonNull::from(&task.core)),
+            None => Self::new(thread_parker::current_core()),
+        }
+    }
+}
+
+/// What is waited for.
+pub(crate) struct Wait {
+    pub(crate) reason: Reason,
+    /// The address of the object waited for, for dumps; may be null.
+    pub(crate) object: *const (),
+    /// When to give up; `None` waits for ever.
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// Parks the running task (or the OS thread) until somebody claims it.
+///
+/// `commit` publishes the wait, usually by unlocking a queue that a node is in. It returns true to stay parked, or
+/// false if it has itself claimed this parker and wants it to go on at once. It must not panic.
+///
+/// Unwinds with the cancellation's payload if the task is cancelled. `commit` may then have run, or been dropped
+/// unrun; so the caller needs a guard whose `Drop` takes its node out of the queue on every way out.
+#[inline(always)]
+pub(crate) fn park(wait: Wait, commit: impl FnOnce() -> bool) -> Outcome {
+    park_kind(Kind::Node, wait, commit)
+}
+
+/// Parks until the user's token is there, or the deadline has passed; consumes the token.
+pub(crate) fn park_for_token(deadline: Option<Instant>) {
+    park_kind(Kind::Token, Wait { reason: Reason::Park, object: ptr::null(), deadline }, || true);
+}
+
+#[inline(always)]
+fn park_kind(kind: Kind, wait: Wait, commit: impl FnOnce() -> bool) -> Outcome {
+    match current::task() {
+        Some(task) => park_task(task, kind, wait, commit),
+        None => thread_parker::park(kind, wait.deadline, commit),
+    }
+}
+
+#[inline(always)]
+fn park_task(task: &Header, kind: Kind, wait: Wait, commit: impl FnOnce() -> bool) -> Outcome {
+    refuse_where_parking_is_impossible(task);
+    match task.core.state.begin_wait(kind, cancel::is_masked(task)) {
+        Begin::Begun => {}
+        Begin::HadToken => return Outcome::Woken,
+        Begin::Cancelled => {
+            drop(commit);
+            cancel::unwind();
+        }
+    }
+    task.core.ended.set(Ended::Woken);
+    task.deadline.set(wait.deadline);
+    task.wait.set(WaitInfo { reason: wait.reason, object: wait.object });
+
+    let commit =
+        PendingCommit { base: Commit { call: run_commit(&commit) }, commit: ManuallyDrop::new(commit) };
+    suspend(task, Some(NonNull::from(&commit).cast()));
+
+    task.wait.set(WaitInfo { reason: Reason::None, object: ptr::null() });
+    match task.core.ended.get() {
+        Ended::Woken => Outcome::Woken,
+        Ended::TimedOut => Outcome::TimedOut,
+        Ended::Cancelled => cancel::unwind(),
+    }
+}
+
+/// A commit on the parked stack; the worker knows only its first field.
+#[repr(C)]
+struct PendingCommit<F> {
+    base: Commit,
+    commit: ManuallyDrop<F>,
+}
+
+/// The function that runs a commit of `F`'s type; the argument only names the type.
+fn run_commit<F: FnOnce() -> bool>(_: &F) -> unsafe fn(NonNull<Commit>) -> bool {
+    /// # Safety
+    ///
+    /// `this` is the first field of a `PendingCommit<F>` on a suspended stack, and is called once.
+    unsafe fn call<F: FnOnce() -> bool>(this: NonNull<Commit>) -> bool {
+        // The worker's stack has nobody who could catch a panic and put the queues right.
+        let bomb = AbortOnDrop("a park's commit panicked");
+        let pending: NonNull<PendingCommit<F>> = this.cast();
+        // SAFETY: by the contract above the closure is there, and is taken once.
+        let commit = unsafe { ManuallyDrop::take(&mut (*pending.as_ptr()).commit) };
+        let stays = commit();
+        std::mem::forget(bomb);
+        stays
+    }
+    call::<F>
+}
+
+/// Gives the other tasks of this worker a turn. Returns at once on a plain thread's behalf: see `thread::yield_now`.
+#[inline]
+pub(crate) fn yield_task(task: &Header) {
+    refuse_where_parking_is_impossible(task);
+    suspend(task, None);
+}
+
+/// The one switch from a task to its worker.
+///
+/// Inlined, with its callers, as far up as it goes: after a switch the processor predicts each `ret` wrongly, since the
+/// calls that it remembers are another task's. One frame less between here and the user's code made a yield among
+/// 1,000 tasks three times as fast.
+#[inline(always)]
+fn suspend(task: &Header, handover: Option<NonNull<Commit>>) {
+    let suspension = task.suspension.get().expect("a running task has been entered");
+    if std::thread::panicking() {
+        suspend_unwinding(suspension, handover);
+    } else {
+        // SAFETY: `task` is the running task, so this is its stack; the commit is on it.
+        unsafe { suspension.suspend(handover) }
+    }
+}
+
+/// The switch of a task that is unwinding, in a destructor: it takes its share of the thread's panic count along.
+#[cold]
+fn suspend_unwinding(suspension: Suspension, handover: Option<NonNull<Commit>>) {
+    let share = panic_count::take();
+    // SAFETY: as in `suspend`.
+    unsafe { suspension.suspend(handover) }
+    panic_count::put_back(share);
+}
+
+#[inline]
+fn refuse_where_parking_is_impossible(task: &Header) {
+    if task.parking.get() != Parking::Allowed {
+        refuse_to_park(task);
+    }
+}
+
+#[cold]
+fn refuse_to_park(task: &Header) {
+    match task.parking.get() {
+        Parking::OnThreadStack => panic!(
+            "a task can't park inside `on_thread_stack`: its frames lie on the worker's stack, which other tasks need; \
+             park before or after the call"
+        ),
+        // A panic here would abort without a word, since the thread is already in a hook.
+        _ => abort(
+            "a panic hook tried to park its task: std runs hooks under a lock that others then wait for",
+        ),
+    }
+}

@@ -1,0 +1,37 @@
+//! Why somebody waits, in the words that dumps and reports print.
+
+use std::fmt;
+
+/// What a parked task waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Reason {
+    /// Not waiting: new, ready or running.
+    None,
+    Sleep,
+    Park,
+    Join,
+    Scope,
+    ChannelSend,
+    ChannelReceive,
+    Mutex,
+    WaitGroup,
+    Shutdown,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "running",
+            Self::Sleep => "sleep",
+            Self::Park => "park",
+            Self::Join => "join",
+            Self::Scope => "scope",
+            Self::ChannelSend => "channel send",
+            Self::ChannelReceive => "channel receive",
+            Self::Mutex => "mutex",
+            Self::WaitGroup => "wait group",
+            Self::Shutdown => "the end of a runtime",
+        })
+    }
+}
