@@ -213,7 +213,7 @@ impl<T, B: Buffer<T>> Channel<T, B> {
     }
 
     /// Waits with the message in hand. The buffer is full, and no receiver waits.
-    #[cold]
+    #[inline(always)]
     fn send_wait(
         &self,
         state: SpinGuard<'_, State<T, B>>,
@@ -238,7 +238,8 @@ impl<T, B: Buffer<T>> Channel<T, B> {
     }
 
     /// Waits for a message. The buffer is empty, and no sender waits.
-    #[cold]
+    // Inlined, as all between a user's call and the switch; see `suspend` in `task/park.rs`.
+    #[inline(always)]
     fn recv_wait(&self, state: SpinGuard<'_, State<T, B>>, limit: Limit) -> Result<T, RecvTimeoutError> {
         let Some(wait) = self.wait(Reason::ChannelReceive, limit) else {
             return Err(RecvTimeoutError::Timeout);

@@ -83,7 +83,7 @@ impl Builder {
 
     /// The greatest number of unfinished tasks; at least 1. A spawn beyond it is an error. There is no limit by default.
     ///
-    /// The main task of [`run`](crate::run) and [`Runtime::run`] counts as one. A limit costs every spawn two atomic
+    /// The main task of [`run`] and [`Runtime::run`] counts as one. A limit costs every spawn two atomic
     /// operations on one shared counter.
     pub fn max_tasks(mut self, tasks: usize) -> Self {
         self.max_tasks = Some(tasks);
@@ -100,7 +100,7 @@ impl Builder {
         start(self.check()?)
     }
 
-    /// Starts a runtime, runs `f` as its main task, and ends the runtime: [`run`](crate::run) with settings.
+    /// Starts a runtime, runs `f` as its main task, and ends the runtime: [`run`] with settings.
     ///
     /// # Errors
     ///

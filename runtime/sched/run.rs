@@ -166,7 +166,7 @@ impl Worker {
 
     /// Lets go of the runtime's reference to a task that has ended.
     fn dismiss(&self, task: TaskPtr) {
-        self.shared().discharge(&task.core);
+        self.shared().forget_name(&task.core);
         // SAFETY: the runtime's reference, counted at the spawn; no queue, list or timer has the task any more.
         unsafe { ThreadCore::release(task.as_non_null().cast()) };
     }

@@ -2,8 +2,8 @@
 //!
 //! Searching has to be earned; see [`Appetite`](super::appetite::Appetite).
 //!
-//! A deque of one or two tasks is left alone for [`RIPE`]: its owner probably runs them at once, and a thief would
-//! split a pair of tasks that talk to each other, for life.
+//! A deque of at most [`SHORT_DEQUE`] tasks is left alone until its owner has not picked anything for [`RIPE`]: else it
+//! probably runs them at once, and a thief would split a pair of tasks that talk to each other, for life.
 
 use std::hint;
 use std::sync::atomic::Ordering;
@@ -11,20 +11,42 @@ use std::time::{Duration, Instant};
 
 use crossbeam_deque::Steal;
 
+use super::shared::{Remote, SHORT_DEQUE};
 use super::sleep::Rise;
 use super::worker::Worker;
 use crate::task::header::TaskPtr;
 
 const RIPE: Duration = Duration::from_micros(3);
 
-/// A deque of at most so many tasks is left alone until it is [`RIPE`].
-const SHORT: usize = 2;
-
 /// At most so many tasks are stolen at once; never more than half of what there is.
 const MAX_LOOT: usize = 32;
 
-/// Looks around so many times between two readings of the clock.
-const LOOKS_PER_READING: u32 = 16;
+/// The searcher looks into its own inbox so many times before it looks at others' queues and the clock. Each look at a
+/// deque takes a cache line from its owner, who may be filling it.
+const LOOKS_PER_ROUND: u32 = 16;
+
+/// A short deque that was seen and left alone.
+struct Sighting {
+    victim: usize,
+    /// The victim's slice counter then. It moves when the victim picks tasks, so what lies there now is not what was
+    /// seen.
+    slice: u32,
+    at: Instant,
+}
+
+/// Whether the victim's short deque has lain untouched for long enough; else remembers that it was seen.
+fn is_ripe(victim: &Remote, sighting: &mut Option<Sighting>, now: Instant) -> bool {
+    let slice = victim.slice.load(Ordering::Relaxed);
+    match sighting {
+        Some(seen) if seen.victim == victim.index && seen.slice == slice => {
+            now.saturating_duration_since(seen.at) >= RIPE
+        }
+        _ => {
+            *sighting = Some(Sighting { victim: victim.index, slice, at: now });
+            false
+        }
+    }
+}
 
 impl Worker {
     /// Looks for a task of others, or waits a little for one that is sent here. A worker that finds none stays a
@@ -32,8 +54,7 @@ impl Worker {
     #[cold]
     pub(super) fn search(&self) -> Option<TaskPtr> {
         let appetite = &self.appetite;
-        let called = appetite.is_searching();
-        if !called {
+        if !appetite.is_searching() {
             if !appetite.is_hungry() || !self.shared().census.start_search() {
                 return None;
             }
@@ -45,9 +66,7 @@ impl Worker {
         } else {
             appetite.miss();
         }
-        if called {
-            self.note_call(found.is_some());
-        }
+        self.note_search(found.is_some());
         found
     }
 
@@ -57,13 +76,13 @@ impl Worker {
         let task = self.pick();
         if task.is_some() && self.appetite.is_searching() {
             self.end_search();
-            self.note_call(true);
+            self.note_search(true);
         }
         task
     }
 
-    /// Tells those who call workers whether it was worth it.
-    fn note_call(&self, paid: bool) {
+    /// Tells those who call workers whether it is worth it.
+    fn note_search(&self, paid: bool) {
         let futile = &self.shared().futile_calls;
         // Relaxed, and no exchange: a lost update changes when the next call is made, and nothing else.
         let count = if paid { 0 } else { futile.load(Ordering::Relaxed).saturating_add(1) };
@@ -83,22 +102,22 @@ impl Worker {
         let start = Instant::now();
         let mut until = start + duration;
         let mut now = start;
+        let mut sighting = None;
         loop {
-            for _ in 0..LOOKS_PER_READING {
+            for _ in 0..LOOKS_PER_ROUND {
                 if !self.remote().inbox.is_empty() {
                     self.empty_inbox();
                     return self.ready.pop_front().or_else(|| self.unstarted.pop());
                 }
-                let ripe = now.saturating_duration_since(start) >= RIPE;
-                let (loot, unripe) = self.rob_somebody(ripe);
-                if loot.is_some() {
-                    return loot;
-                }
-                if unripe {
-                    // Long enough for a round after it has ripened.
-                    until = until.max(start + RIPE * 2);
-                }
                 hint::spin_loop();
+            }
+            let loot = self.rob_somebody(&mut sighting, now);
+            if loot.is_some() {
+                return loot;
+            }
+            if sighting.is_some() {
+                // Long enough for a round after it has ripened.
+                until = until.max(start + RIPE * 2);
             }
             now = Instant::now();
             if now > until || self.shared().is_stopping() {
@@ -107,29 +126,27 @@ impl Worker {
         }
     }
 
-    /// One round over the injector and the others' deques. Also tells whether some deque was left to ripen.
-    fn rob_somebody(&self, ripe: bool) -> (Option<TaskPtr>, bool) {
+    /// One round over the injector and the others' deques.
+    fn rob_somebody(&self, sighting: &mut Option<Sighting>, now: Instant) -> Option<TaskPtr> {
         if let Steal::Success(task) = self.shared().injector.steal_batch_and_pop(&self.unstarted) {
-            return (Some(task), false);
+            return Some(task);
         }
         let remotes = &self.shared().remotes;
         let first = self.rng.below(remotes.len());
-        let mut unripe = false;
         for victim in remotes[first..].iter().chain(&remotes[..first]) {
             let loot = victim.stealer.len();
             if victim.index == self.index() || loot == 0 {
                 continue;
             }
-            if loot <= SHORT && !ripe {
-                unripe = true;
+            if loot <= SHORT_DEQUE && !is_ripe(victim, sighting, now) {
                 continue;
             }
             let stolen = victim.stealer.steal_batch_with_limit_and_pop(&self.unstarted, MAX_LOOT);
             if let Steal::Success(task) = stolen {
-                return (Some(task), false);
+                return Some(task);
             }
         }
-        (None, unripe)
+        None
     }
 
     /// Sleeps until there is something to do.
@@ -153,11 +170,15 @@ impl Worker {
         }
     }
 
+    /// The last look before the sleep. What one worker would not announce another need not get up for.
     fn is_anything_to_do(&self) -> bool {
         let shared = self.shared();
-        !self.ready.is_empty()
+        let boring = if shared.calls_are_futile() { SHORT_DEQUE } else { 0 };
+        // `next` too: the end of the runtime cancels tasks after the last pick.
+        self.next.get().is_some()
+            || !self.ready.is_empty()
             || !self.remote().inbox.is_empty()
             || !shared.injector.is_empty()
-            || shared.remotes.iter().any(|remote| !remote.stealer.is_empty())
+            || shared.remotes.iter().any(|remote| remote.stealer.len() > boring)
     }
 }

@@ -24,9 +24,15 @@ use super::sleep::{Bed, Census};
 use crate::poll::Driver;
 use crate::stack::Class;
 use crate::task::core::ThreadCore;
-use crate::task::header::{Header, TaskPtr};
 use crate::task::flag::Flag;
+use crate::task::header::{Header, TaskPtr};
 use crate::util::atomic::AtomicPtr;
+
+/// A deque of at most so many tasks is left to its owner for a while.
+pub(crate) const SHORT_DEQUE: usize = 2;
+
+/// So many searches in a row without a hit make calls futile.
+const FUTILE_ENOUGH: u32 = 4;
 
 /// The settings of a runtime, checked.
 pub(crate) struct Config {
@@ -44,7 +50,7 @@ pub(crate) struct Shared {
     pub(crate) census: Census,
     pub(crate) config: Config,
     pub(crate) alarm: Alarm,
-    /// How many calls in a row woke a worker that then found nothing; see [`Shared::offer_local`].
+    /// How many searches in a row found nothing; see [`Shared::offer_local`].
     pub(crate) futile_calls: AtomicU32,
     /// Set when the runtime ends: started tasks are cancelled, and nothing new starts.
     pub(crate) stopping: AtomicBool,
@@ -144,19 +150,21 @@ impl Shared {
     /// Announces a task in the deque of the calling worker, which holds `unstarted` of them.
     ///
     /// A program that spawns one task at a time and joins it needs no second worker, and would pay a system call per
-    /// spawn for one that comes too late. So after a few futile calls a single task is not announced; it runs where it
-    /// is, or, should that worker hog, the watchdog announces it within 5 ms. A call that pays resets the count.
+    /// spawn for one that comes too late. So after a few futile calls one or two tasks are not announced; they run where they
+    /// are, or, should that worker hog, the watchdog announces them within 5 ms. A search that pays resets the count.
     ///
     /// No fence either: a worker that lies down at this very moment may be missed, and it may miss the task. Nothing is
     /// lost by that, since the caller runs the task itself; the watchdog sees to it that it need not for long.
     #[inline]
     pub(crate) fn offer_local(&self, unstarted: impl FnOnce() -> usize) {
-        const FUTILE_ENOUGH: u32 = 4;
-        if self.census.seems_to_need_call()
-            && (self.futile_calls.load(Ordering::Relaxed) < FUTILE_ENOUGH || unstarted() > 1)
-        {
+        if self.census.seems_to_need_call() && (!self.calls_are_futile() || unstarted() > SHORT_DEQUE) {
             self.call_somebody();
         }
+    }
+
+    /// Whether the last few workers that searched found nothing.
+    pub(crate) fn calls_are_futile(&self) -> bool {
+        self.futile_calls.load(Ordering::Relaxed) >= FUTILE_ENOUGH
     }
 
     /// Wakes a sleeping worker to search.
@@ -196,31 +204,28 @@ impl Shared {
         }
     }
 
-    /// Counts a new task, or refuses it.
+    /// Counts a new task, or refuses it. Where the tasks are not counted there is nothing to hold.
     #[inline]
-    pub(crate) fn admit(&self) -> io::Result<()> {
-        self.config.max_tasks.map_or(Ok(()), |max| self.admit_counted(max))
+    pub(crate) fn admit(self: &Arc<Self>) -> io::Result<Option<Admission>> {
+        self.config.max_tasks.map(|max| self.admit_counted(max)).transpose()
     }
 
     #[cold]
-    fn admit_counted(&self, max: usize) -> io::Result<()> {
-        // Relaxed: only the number matters.
-        if self.live.fetch_add(1, Ordering::Relaxed) >= max {
-            self.live.fetch_sub(1, Ordering::Relaxed);
-            let message = format!(
-                "the runtime's limit of {max} unfinished tasks is reached (Builder::max_tasks): join some, or raise it"
-            );
-            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, message));
+    fn admit_counted(self: &Arc<Self>, max: usize) -> io::Result<Admission> {
+        // Relaxed, here and below: only the number matters.
+        if self.live.fetch_add(1, Ordering::Relaxed) < max {
+            return Ok(Admission(Arc::clone(self)));
         }
-        Ok(())
+        self.live.fetch_sub(1, Ordering::Relaxed);
+        let message = format!(
+            "the runtime's limit of {max} unfinished tasks is reached (Builder::max_tasks): join some, or raise it"
+        );
+        Err(io::Error::new(io::ErrorKind::QuotaExceeded, message))
     }
 
-    /// A task that was [admitted](Self::admit) is finished.
+    /// A task with a name has ended.
     #[inline]
-    pub(crate) fn discharge(&self, core: &ThreadCore) {
-        if self.config.max_tasks.is_some() {
-            self.live.fetch_sub(1, Ordering::Relaxed);
-        }
+    pub(crate) fn forget_name(&self, core: &ThreadCore) {
         if core.name.is_some() {
             self.names().remove(&core.id.get());
         }
@@ -241,6 +246,16 @@ impl Shared {
     fn names(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Box<str>>> {
         // The map is valid after every step, so a panic of another holder did no harm.
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place among the `max_tasks`. The task's closure holds it, so that it is free before anybody can know of the
+/// task's end.
+pub(crate) struct Admission(Arc<Shared>);
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.0.live.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -113,13 +113,24 @@ unsafe fn create<F: FnOnce() -> T, T>(
     }
     // A stack of an unusual size is reserved now: whether it can be had is the spawner's business.
     let reserved = if class == shared.config.class { None } else { Some(reserve(class)?) };
-    if let Err(error) = shared.admit() {
-        reserved.into_iter().for_each(stack::give_back);
-        return Err(error);
-    }
+    let admission = match shared.admit() {
+        Ok(admission) => admission,
+        Err(error) => {
+            reserved.into_iter().for_each(stack::give_back);
+            return Err(error);
+        }
+    };
     let spec = Spec { name: options.name, class, detached, schedule };
     // SAFETY: passed on to our caller.
-    let task = unsafe { allocate(spec, f) };
+    let task = unsafe {
+        match admission {
+            None => allocate(spec, f),
+            Some(admission) => allocate(spec, move || {
+                let _admission = admission;
+                f()
+            }),
+        }
+    };
     task.reserved.set(reserved);
     shared.remember_name(&task.core);
     let refused = !enqueue(shared, task, options.place);
@@ -184,7 +195,7 @@ fn refuse(shared: &Shared, task: TaskPtr) {
     }
     // SAFETY: the task is ours alone and never ran.
     unsafe { (task.vtable.abandon)(task.as_non_null(), Box::new(Cancelled)) };
-    shared.discharge(&task.core);
+    shared.forget_name(&task.core);
     // SAFETY: the runtime's reference; no queue has the task.
     unsafe { ThreadCore::release(task.as_non_null().cast()) };
 }

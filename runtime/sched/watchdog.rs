@@ -14,12 +14,10 @@ use std::time::Duration;
 
 use super::shared::Shared;
 use crate::stack;
+use crate::task::cells;
 
 const ROUND: Duration = Duration::from_millis(5);
 const SLICE: Duration = Duration::from_millis(10);
-
-/// So many rounds pass between two trims of the depot.
-const ROUNDS_PER_TRIM: u32 = 20;
 
 /// So many rounds everybody must have slept before the watchdog does.
 const IDLE_ROUNDS: u32 = 2;
@@ -35,18 +33,12 @@ struct Sighting {
 pub(crate) fn watch(shared: &Arc<Shared>) {
     let mut sightings = vec![Sighting::default(); shared.remotes.len()];
     let mut idle_rounds = 0;
-    let mut rounds_to_trim = ROUNDS_PER_TRIM;
-    let mut trimming = true;
     while !shared.alarm.has_ended() {
         let busy = look_at_workers(shared, &mut sightings);
         idle_rounds = if busy { 0 } else { idle_rounds + 1 };
-        rounds_to_trim -= 1;
-        if rounds_to_trim == 0 {
-            rounds_to_trim = ROUNDS_PER_TRIM;
-            trimming = stack::trim();
-        }
-        trimming |= busy;
+        let trimming = stack::trim();
         if idle_rounds > IDLE_ROUNDS && !trimming {
+            cells::trim();
             shared.alarm.sleep(|| shared.remotes.iter().any(|remote| !remote.bed.is_asleep()));
             idle_rounds = 0;
         } else {

@@ -21,6 +21,7 @@ use super::shared::{Remote, Shared};
 use super::started::StartedList;
 use crate::os::process;
 use crate::stack;
+use crate::task::cells;
 use crate::task::current::{Context, context};
 use crate::task::header::TaskPtr;
 use crate::time::TimerHeap;
@@ -121,6 +122,7 @@ impl Worker {
             }
             self.sleep();
         }
+        cells::flush();
         self.context.worker.set(ptr::null());
         self.remote().preempt.lower();
         let shared = Arc::clone(&self.shared);

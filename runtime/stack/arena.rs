@@ -67,8 +67,19 @@ impl Arena {
         if self.mprotect.load(Ordering::Relaxed) { Kind::Mprotect } else { Kind::Marker }
     }
 
-    pub(super) fn fall_back_to_mprotect(&self) {
-        self.mprotect.store(true, Ordering::Relaxed);
+    /// Guards the slot at `limit`. Doing it twice does no harm.
+    ///
+    /// # Safety
+    ///
+    /// `limit` is where a slot of this arena begins, and nobody uses that slot.
+    pub(super) unsafe fn guard(&self, limit: usize) -> io::Result<()> {
+        let asked = self.guard_kind();
+        // SAFETY: the caller's promise.
+        let got = unsafe { guard::install(asked, limit) }?;
+        if got != asked {
+            self.mprotect.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Gives the memory of a range of idle slots back to the system; the guards between them stay.
@@ -129,13 +140,14 @@ pub(super) fn add(
     if !unchanged() {
         return Ok(());
     }
-    let kind = guard::preferred()?;
+    let kind = guard::preferred().ok_or(StackError::Setting)?;
     let index = LENGTH.load(Ordering::Relaxed);
     let Some(arena) = TABLE.get(index) else {
-        return Err(StackError::Arena { class, errno: libc::ENOMEM });
+        return Err(StackError::Arena { size: class.usable(), errno: libc::ENOMEM });
     };
-    let (base, slots, locked) = map_some(class, slots_wanted(class, existing))
-        .map_err(|error| StackError::Arena { class, errno: error.raw_os_error().unwrap_or(0) })?;
+    let (base, slots, locked) = map_some(class, slots_wanted(class, existing)).map_err(|error| {
+        StackError::Arena { size: class.usable(), errno: error.raw_os_error().unwrap_or(0) }
+    })?;
     arena.base.store(base, Ordering::Relaxed);
     arena.slots.store(slots, Ordering::Relaxed);
     arena.class.store(class.index() as u8, Ordering::Relaxed);
@@ -208,7 +220,7 @@ mod tests {
         let sizes =
             (0..7).map(|n| (usize::from(slots_wanted(Class::DEFAULT, n)) * Class::DEFAULT.slot_size()) >> 20);
         assert_eq!(sizes.collect::<Vec<_>>(), [63, 127, 255, 511, 1023, 1023, 1023]);
-        assert_eq!(slots_wanted(Class::for_size(Class::MAX_SIZE).unwrap(), 0), 1);
+        assert_eq!(slots_wanted(Class::for_size(32 << 30).unwrap(), 0), 1);
         assert_eq!(usize::from(slots_wanted(Class::for_size(1 << 14).unwrap(), 9)), slot_set::CAPACITY);
     }
 

@@ -11,8 +11,9 @@
 use std::cell::UnsafeCell;
 
 use super::class::Class;
+use super::depot;
 use super::error::StackError;
-use super::{Stack, depot};
+use super::slot::Stack;
 
 /// See the head of this file. Belongs to one thread: it is not `Sync`.
 // A bin's capacity is 0 until its class is first given back or lent, then `Class::cached`.

@@ -9,9 +9,12 @@
 //! Powers of two, so that few classes serve every size; nothing is lost by rounding up, for untouched pages are free.
 //! The page on top makes the distance between slots an odd number of pages; see the head of this layer.
 
-use super::error::StackError;
-use super::{COLOUR_SPAN, guard};
+use super::error::{self, StackError};
+use super::guard;
 use crate::os::mmap::page_size;
+
+/// No stack begins this far below its slot's end.
+pub(super) const COLOUR_SPAN: usize = 1024;
 
 /// A size of stacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,15 +27,9 @@ impl Class {
     /// What a task gets that asks for nothing.
     pub(crate) const DEFAULT: Self = Self(2);
 
-    /// The least size that may be asked for, in bytes: a panic message with a short backtrace fits in.
-    pub(crate) const MIN_SIZE: usize = 16 << 10;
-
-    /// The greatest size that may be asked for, in bytes.
-    pub(crate) const MAX_SIZE: usize = 32 << 30;
-
     /// The least class of which `usable` bytes can be used.
     pub(crate) fn for_size(usable: usize) -> Result<Self, StackError> {
-        if !(Self::MIN_SIZE..=Self::MAX_SIZE).contains(&usable) {
+        if !(error::MIN_SIZE..=error::MAX_SIZE).contains(&usable) {
             return Err(StackError::Size { asked: usable });
         }
         let fits = Self::all().find(|class| class.usable() >= usable);
@@ -85,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_size_is_rounded_up_to_a_class_that_holds_it() {
-        for size in [Class::MIN_SIZE, 20_000, 64 << 10, 224 << 10, 8 << 20, 1 << 30, Class::MAX_SIZE] {
+        for size in [error::MIN_SIZE, 20_000, 64 << 10, 224 << 10, 8 << 20, 1 << 30, error::MAX_SIZE] {
             let class = Class::for_size(size).unwrap();
             assert!(class.usable() >= size, "{size} is more than {}", class.usable());
             if class.0 > 0 {
@@ -106,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_size_out_of_range_is_an_error_that_names_it_and_the_range() {
-        for size in [0, 3, Class::MIN_SIZE - 1, Class::MAX_SIZE + 1, 1 << 40, usize::MAX] {
+        for size in [0, 3, error::MIN_SIZE - 1, error::MAX_SIZE + 1, 1 << 40, usize::MAX] {
             let text = Class::for_size(size).unwrap_err().to_string();
             assert!(text.contains(&format!("{size} bytes")), "{text}");
             assert!(text.contains("16384") && text.contains("34359738368"), "{text}");

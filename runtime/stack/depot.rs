@@ -10,13 +10,11 @@
 //!
 //! The lock is held for a few dozen bit operations (a few hundred while trimming), and never across a system call.
 
-use std::num::NonZeroUsize;
-
 use super::arena::{self, Arena};
 use super::class::Class;
 use super::error::StackError;
+use super::slot::{Place, Stack};
 use super::slot_set::SlotSet;
-use super::{Place, Stack, colour, guard};
 use crate::util::spin::SpinLock;
 
 /// The free states of a slot; see the head of this layer.
@@ -91,8 +89,7 @@ impl Shelf {
                 }
             };
             let end = self.racks[rack].arena.slot_start(slot) + class.slot_size();
-            let base = NonZeroUsize::new(end - colour(slot)).expect("no slot ends at address 0");
-            out.push(Stack { base, place: Place::new(class, rack as u16, slot) });
+            out.push(Stack::new(end, Place::new(class, rack as u16, slot)));
         }
         self.shrunk(state, most);
     }
@@ -195,7 +192,7 @@ fn guard_all(class: Class, stacks: &mut Vec<Stack>) -> Result<(), StackError> {
     let mut failed = None;
     let guarded = stacks.iter().take_while(|stack| {
         // SAFETY: the slot was taken from its shelf, so it is ours alone.
-        let result = unsafe { guard::install(arena_of(stack), stack.limit().get()) };
+        let result = unsafe { arena_of(stack).guard(stack.limit().get()) };
         failed = result.err();
         failed.is_none()
     });
@@ -209,7 +206,7 @@ fn guard_all(class: Class, stacks: &mut Vec<Stack>) -> Result<(), StackError> {
     stacks.reverse();
     match failed {
         Some(error) if stacks.is_empty() => {
-            Err(StackError::Guard { class, errno: error.raw_os_error().unwrap_or(0) })
+            Err(StackError::Guard { size: class.usable(), errno: error.raw_os_error().unwrap_or(0) })
         }
         _ => Ok(()),
     }

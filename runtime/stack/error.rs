@@ -3,8 +3,13 @@
 use std::fmt;
 use std::io;
 
-use super::class::Class;
 use super::guard;
+
+/// The least size that may be asked for, in bytes: room for a panic with its message.
+pub(super) const MIN_SIZE: usize = 16 << 10;
+
+/// The greatest size that may be asked for, in bytes.
+pub(super) const MAX_SIZE: usize = 32 << 30;
 
 /// Why a stack can't be had.
 #[derive(Clone, Copy, Debug)]
@@ -14,19 +19,19 @@ pub(crate) enum StackError {
     /// The environment asks for a kind of guard that there is not.
     Setting,
     /// There is no address space for more stacks.
-    Arena { class: Class, errno: i32 },
+    Arena { size: usize, errno: i32 },
     /// The slot could not be guarded, and so is not used.
-    Guard { class: Class, errno: i32 },
+    Guard { size: usize, errno: i32 },
 }
 
 impl fmt::Display for StackError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Size { asked } => {
-                let (min, max) = (Class::MIN_SIZE, Class::MAX_SIZE);
+                let (min, max) = (MIN_SIZE, MAX_SIZE);
                 write!(
                     f,
-                    "stack size of {asked} bytes: allowed are {min} ({} KiB) to {max} ({} GiB)",
+                    "stack_size = {asked} bytes is not valid: it must be from {min} ({} KiB) to {max} ({} GiB)",
                     min >> 10,
                     max >> 30
                 )
@@ -36,8 +41,8 @@ impl fmt::Display for StackError {
                 let value = std::env::var_os(name).unwrap_or_default();
                 write!(f, "{name}={}: allowed is mprotect, or no such variable", value.display())
             }
-            Self::Arena { class, errno } => {
-                write!(f, "no address space for a stack of {} bytes: {}", class.usable(), Cause(errno))?;
+            Self::Arena { size, errno } => {
+                write!(f, "no address space for a stack of {size} bytes: {}", Cause(errno))?;
                 f.write_str(match errno {
                     libc::ENOMEM => "; look at RLIMIT_AS (ulimit -v), vm.overcommit_memory and vm.max_map_count",
                     libc::EAGAIN => {
@@ -47,8 +52,8 @@ impl fmt::Display for StackError {
                     _ => "",
                 })
             }
-            Self::Guard { class, errno } => {
-                write!(f, "no guard for a stack of {} bytes: {}", class.usable(), Cause(errno))?;
+            Self::Guard { size, errno } => {
+                write!(f, "no guard for a stack of {size} bytes: {}", Cause(errno))?;
                 f.write_str(match errno {
                     libc::ENOMEM => {
                         "; memory is short, or the process has reached vm.max_map_count, the number of memory mappings \
@@ -92,19 +97,19 @@ mod tests {
 
     #[test]
     fn running_out_of_mappings_names_the_sysctl_and_the_size() {
-        let error = StackError::Guard { class: Class::DEFAULT, errno: libc::ENOMEM };
+        let error = StackError::Guard { size: 232_448, errno: libc::ENOMEM };
         let text = error.to_string();
         assert!(text.contains("vm.max_map_count") && text.contains("number of memory mappings"), "{text}");
-        assert!(text.contains(&Class::DEFAULT.usable().to_string()), "{text}");
+        assert!(text.contains("232448 bytes"), "{text}");
         assert_eq!(io::Error::from(error).kind(), io::ErrorKind::OutOfMemory);
     }
 
     #[test]
     fn running_out_of_address_space_names_the_limits() {
-        let class = Class::DEFAULT;
-        let text = StackError::Arena { class, errno: libc::ENOMEM }.to_string();
+        let size = 232_448;
+        let text = StackError::Arena { size, errno: libc::ENOMEM }.to_string();
         assert!(text.contains("RLIMIT_AS") && text.contains("vm.overcommit_memory"), "{text}");
-        let text = StackError::Arena { class, errno: libc::EAGAIN }.to_string();
+        let text = StackError::Arena { size, errno: libc::EAGAIN }.to_string();
         assert!(text.contains("RLIMIT_MEMLOCK"), "{text}");
     }
 

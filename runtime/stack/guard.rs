@@ -15,8 +15,6 @@
 use std::env;
 use std::io;
 
-use super::arena::Arena;
-use super::error::StackError;
 use crate::os::mmap::{self, Access, Advice};
 
 /// The environment variable that chooses the kind of guard.
@@ -35,30 +33,31 @@ pub(super) fn size() -> usize {
     (32 << 10).max(mmap::page_size())
 }
 
-/// The kind of guard that the environment asks for; markers if it does not.
-pub(super) fn preferred() -> Result<Kind, StackError> {
+/// The kind of guard that the environment asks for; markers if it does not, `None` if it asks for something else.
+pub(super) fn preferred() -> Option<Kind> {
     match env::var_os(SETTING) {
-        None => Ok(Kind::Marker),
-        Some(value) if value == "mprotect" => Ok(Kind::Mprotect),
-        Some(_) => Err(StackError::Setting),
+        None => Some(Kind::Marker),
+        Some(value) if value == "mprotect" => Some(Kind::Mprotect),
+        Some(_) => None,
     }
 }
 
-/// Guards the slot at `limit`. Doing it twice does no harm.
+/// Guards the slot at `limit`, by a marker only if `kind` says so and the kernel agrees; returns the kind that it was.
+/// Doing it twice does no harm.
 ///
 /// # Safety
 ///
-/// `limit` is where a slot of `arena` begins, and nobody uses that slot.
-pub(super) unsafe fn install(arena: &Arena, limit: usize) -> io::Result<()> {
-    if arena.guard_kind() == Kind::Marker {
+/// `limit` is where a slot begins, and nobody uses that slot.
+pub(super) unsafe fn install(kind: Kind, limit: usize) -> io::Result<Kind> {
+    if kind == Kind::Marker {
         // SAFETY: the range is the slot's lowest part, and unused like all of it.
         match unsafe { mmap::advise(limit, size(), Advice::GuardInstall) } {
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => arena.fall_back_to_mprotect(),
-            result => return result,
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+            result => return result.map(|()| Kind::Marker),
         }
     }
     // SAFETY: as above.
-    unsafe { mmap::protect(limit, size(), Access::Nothing) }
+    unsafe { mmap::protect(limit, size(), Access::Nothing) }.map(|()| Kind::Mprotect)
 }
 
 #[cfg(test)]

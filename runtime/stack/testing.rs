@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 use std::{env, fs};
 
-use super::Stack;
+use super::slot::Stack;
 use crate::os::mmap::page_size;
 
 const MARK: &str = "FIBRA_TEST_CHILD";

@@ -305,6 +305,7 @@ pub(crate) enum End {
 /// - `guard` is a guard of `lock`.
 /// - `queue` returns the same queue of the lock's value every time.
 /// - `node` is in no queue.
+#[inline(always)]
 pub(crate) unsafe fn wait_in<S, P>(
     lock: &SpinLock<S>,
     mut guard: SpinGuard<'_, S>,

@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 use std::thread;
 
 use super::cancel;
+use super::cells;
 use super::core::{CoreFn, ThreadCore};
 use super::current;
 use super::header::{Header, TaskPtr, TaskVTable};
@@ -46,13 +47,11 @@ pub(crate) unsafe fn allocate<F: FnOnce() -> T, T>(spec: Spec, f: F) -> TaskPtr 
     let core = ThreadCore::new(spec.schedule, free::<F, T>, refs, current::next_id(), spec.name);
     let header = Header::new(core, vtable::<F, T>(), spec.class, spec.detached);
     let content = UnsafeCell::new(Content::<F, T> { closure: ManuallyDrop::new(f) });
-    // Built in place: `Box::new` would copy the whole cell from the stack.
-    let mut cell = Box::<TaskCell<F, T>>::new_uninit();
-    cell.write(TaskCell { header, content });
-    // SAFETY: written above.
-    let cell = Box::leak(unsafe { cell.assume_init() });
-    // SAFETY: the allocation lives until its last reference is released.
-    unsafe { TaskPtr::new(NonNull::from(cell).cast()) }
+    let cell = cells::make();
+    // SAFETY: the memory is ours, and large enough.
+    unsafe { cell.write(TaskCell { header, content }) };
+    // SAFETY: the cell lives until its last reference is released.
+    unsafe { TaskPtr::new(cell.cast()) }
 }
 
 fn vtable<F: FnOnce() -> T, T>() -> &'static TaskVTable {
@@ -150,6 +149,10 @@ unsafe fn drop_result<F, T>(header: NonNull<Header>) {
 ///
 /// The core is that of a task of these types, the last reference to it is gone, and its content has been taken.
 unsafe fn free<F, T>(core: NonNull<ThreadCore>) {
-    // SAFETY: the core is the first field of the header, that of the cell, and the cell came from a `Box`.
-    drop(unsafe { Box::from_raw(core.cast::<TaskCell<F, T>>().as_ptr()) });
+    // The core is the first field of the header, and the header that of the cell.
+    let cell = core.cast::<TaskCell<F, T>>();
+    // SAFETY: nobody else refers to the cell; a union drops nothing.
+    unsafe { cell.drop_in_place() };
+    // SAFETY: it came from `cells::make`.
+    unsafe { cells::free(cell) };
 }

@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::cell_cache::{CellCache, SIZES};
 use super::header::Header;
 
 /// The runtime's whole thread-local state. It has no destructor, so it can be used until a thread's very end.
@@ -13,6 +14,8 @@ pub(crate) struct Context {
     pub(crate) task: Cell<*const Header>,
     /// The worker that this thread is, as the scheduler knows it; null on a plain thread. This layer only keeps it.
     pub(crate) worker: Cell<*const ()>,
+    /// Memory for new tasks, by size.
+    pub(crate) cells: [CellCache; SIZES],
     /// Identifiers taken from the shared counter and not handed out yet: the next one, and how many.
     ids: Cell<(u64, u64)>,
 }
@@ -22,6 +25,7 @@ thread_local! {
         Context {
             task: Cell::new(ptr::null()),
             worker: Cell::new(ptr::null()),
+            cells: [const { CellCache::new() }; SIZES],
             ids: Cell::new((0, 0)),
         }
     };

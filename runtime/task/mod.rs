@@ -4,6 +4,8 @@
 
 pub(crate) mod cancel;
 pub(crate) mod cell;
+pub(crate) mod cell_cache;
+pub(crate) mod cells;
 pub(crate) mod core;
 pub(crate) mod current;
 pub(crate) mod describe;

@@ -51,7 +51,7 @@ impl Builder {
         self
     }
 
-    /// Spawns the task; see [`spawn`](super::spawn).
+    /// Spawns the task; see [`spawn`](crate::spawn).
     ///
     /// # Errors
     ///

@@ -158,11 +158,11 @@ impl<T> Drop for Packet<'_, T> {
 }
 
 impl<'scope> Scope<'scope, '_> {
-    /// Spawns a task that may borrow whatever outlives the scope; see [`spawn`](super::spawn).
+    /// Spawns a task that may borrow whatever outlives the scope; see [`spawn`](crate::spawn).
     ///
     /// # Panics
     ///
-    /// As [`spawn`](super::spawn).
+    /// As [`spawn`](crate::spawn).
     pub fn spawn<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
     where
         F: FnOnce() -> T + Send + 'scope,
