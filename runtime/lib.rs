@@ -28,6 +28,8 @@
 //!   breaks when it parks inside such a scope.
 //! - *A std lock held across a park can deadlock its worker*, and so can an initialiser of a `OnceLock` or `LazyLock`
 //!   that parks: the next task of that worker blocks the thread that would have to let go. The locks in [`sync`] don't.
+//!   Calls that can park are also where a task that has run for long gives its turn back; [`spawn`], `unpark` and a
+//!   `try_send` or `try_recv` that succeeds are safe under a std lock.
 //! - *A task that never calls the runtime hogs its worker.* One that does is asked to yield after 10 ms.
 //!
 //! # A tour of the source

@@ -111,9 +111,11 @@ impl<T, B: Buffer<T>> Channel<T, B> {
         self.send_here(message, limit)
     }
 
+    /// Gives its turn back only if there is no room: a loop that tries for ever must not keep the receiver from running.
+    /// A success never does, since programs send under a std lock.
     #[inline]
     pub(crate) fn try_send(&self, message: T) -> Result<(), SendTimeoutError<T>> {
-        self.send_here(message, Limit::Now)
+        self.send_here(message, Limit::Now).inspect_err(|_| checkpoint())
     }
 
     #[inline]
@@ -122,9 +124,10 @@ impl<T, B: Buffer<T>> Channel<T, B> {
         self.recv_here(limit)
     }
 
+    /// As [`try_send`](Self::try_send).
     #[inline]
     pub(crate) fn try_recv(&self) -> Result<T, RecvTimeoutError> {
-        self.recv_here(Limit::Now)
+        self.recv_here(Limit::Now).inspect_err(|_| checkpoint())
     }
 
     #[inline]

@@ -2,7 +2,9 @@
 //!
 //! Searching burns a core, so it has to be earned: a worker searches only if its last wake came from another worker
 //! (that one may have more), for as long as its appetite says. A hit doubles the appetite, up to [`MAX`]; a miss
-//! halves it, down to nothing.
+//! halves it, down to nothing. A worker that went to sleep and was sent a task right after regrets it, and has the
+//! greatest appetite; without that, two workers whose tasks talk to each other would both sleep between any two
+//! messages, and never learn that it pays to wait.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -47,6 +49,11 @@ impl Appetite {
     pub(crate) fn miss(&self) {
         let half = self.duration.get() / 2;
         self.duration.set(if half < MIN { Duration::ZERO } else { half });
+    }
+
+    /// The last search was given up too early.
+    pub(crate) fn regret(&self) {
+        self.duration.set(MAX);
     }
 
     /// The worker has got up.

@@ -77,7 +77,8 @@ impl Worker {
     /// Gives an unstarted task a home and a stack. False: it starts elsewhere, or can't start.
     fn start(&self, task: TaskPtr) -> bool {
         let stopping = self.shared().is_stopping();
-        let placed = !task.home.get().is_null();
+        // One that was meant for another worker and stolen from it counts as unplaced.
+        let placed = ptr::eq(task.home.get().cast(), self.remote());
         if !placed && !stopping && self.send_where_fewer_run(task) {
             return false;
         }
@@ -129,6 +130,7 @@ impl Worker {
             return false;
         }
         let Some(_entrant) = self.shared().enter() else { return false };
+        Remote::release(task);
         least.adopt(task);
         least.deliver(task, self.shared());
         true

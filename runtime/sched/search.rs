@@ -16,7 +16,12 @@ use super::sleep::Rise;
 use super::worker::Worker;
 use crate::task::header::TaskPtr;
 
-const RIPE: Duration = Duration::from_micros(3);
+/// A cold owner needs 10 to 20 µs to start the tasks that it has just spawned: stacks are guarded and touched for the
+/// first time. A thief needs as long to wake up.
+const RIPE: Duration = Duration::from_micros(20);
+
+/// A sleep that another worker ends within this time cost both more than a search of the greatest length would have.
+const NAP: Duration = Duration::from_micros(60);
 
 /// At most so many tasks are stolen at once; never more than half of what there is.
 const MAX_LOOT: usize = 32;
@@ -92,8 +97,10 @@ impl Worker {
     fn end_search(&self) {
         self.appetite.hit();
         self.appetite.set_searching(false);
-        if self.shared().census.end_search() {
-            // The work that we found may have been announced to us alone, and there may be more of it.
+        // More work may have been announced to us alone. What was pushed by those who saw us searching is visible now:
+        // their load of the census came before our change of it. To call somebody who then finds nothing would do harm:
+        // it would take the first short-lived task that comes along, away from those it talks to.
+        if self.shared().census.end_search() && self.is_work_for_anybody(0) {
             self.shared().call_somebody();
         }
     }
@@ -157,13 +164,19 @@ impl Worker {
         remote.bed.lie_down(&shared.census, self.appetite.is_searching());
         // The last look: whoever pushed before this had seen us awake. See `sleep.rs`.
         let seen = self.is_anything_to_do();
+        let mut napped = false;
         if !seen {
             let next = self.timers.borrow().next_deadline();
+            let start = Instant::now();
             // An announced end is not slept through: its wake-up call comes after the flag.
-            remote.driver.wait(next.map(|at| at.saturating_duration_since(Instant::now())));
+            remote.driver.wait(next.map(|at| at.saturating_duration_since(start)));
+            napped = start.elapsed() < NAP;
         }
         let rise = remote.bed.rise(&shared.census);
         self.appetite.note_rise(seen || rise != Rise::Itself, rise == Rise::Called);
+        if napped && rise == Rise::Summoned {
+            self.appetite.regret();
+        }
         shared.alarm.ring_if_asleep();
         if !self.timers.borrow().is_empty() {
             self.expire_timers(Instant::now());
@@ -178,7 +191,12 @@ impl Worker {
         self.next.get().is_some()
             || !self.ready.is_empty()
             || !self.remote().inbox.is_empty()
-            || !shared.injector.is_empty()
-            || shared.remotes.iter().any(|remote| remote.stealer.len() > boring)
+            || self.is_work_for_anybody(boring)
+    }
+
+    /// Whether there are unstarted tasks in the injector, or in a deque of more than `boring`.
+    fn is_work_for_anybody(&self, boring: usize) -> bool {
+        let shared = self.shared();
+        !shared.injector.is_empty() || shared.remotes.iter().any(|remote| remote.stealer.len() > boring)
     }
 }

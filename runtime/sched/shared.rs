@@ -80,6 +80,8 @@ pub(crate) struct Remote {
     /// The id of the task that ran last. Written by the worker alone.
     pub(crate) running: AtomicU64,
     pub(crate) preempt: Flag,
+    /// The worker's loop has ended, or has given its tasks up: it needs no report by others.
+    pub(crate) answered: AtomicBool,
     pub(crate) index: usize,
     pub(crate) shared: Weak<Shared>,
 }
@@ -119,6 +121,7 @@ impl Shared {
                     slice: AtomicU32::new(0),
                     running: AtomicU64::new(0),
                     preempt: Flag::new(),
+                    answered: AtomicBool::new(false),
                     index,
                     shared: shared.clone(),
                 })

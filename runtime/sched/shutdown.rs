@@ -51,7 +51,7 @@ pub(crate) fn shut_down(shared: &Arc<Shared>) -> bool {
 
 /// Names the tasks that keep their workers from even answering.
 fn name_hogs(shared: &Shared) {
-    for remote in shared.remotes.iter().filter(|remote| !remote.bed.is_asleep()) {
+    for remote in shared.remotes.iter().filter(|remote| !remote.answered.load(Ordering::Relaxed)) {
         let id = remote.running.load(Ordering::Relaxed);
         let name = shared.name_of(id).unwrap_or_else(|| "<unnamed>".into());
         eprintln!(
@@ -107,6 +107,13 @@ impl Worker {
         idle(self)
     }
 
+    /// A worker's last act: its loop has ended, or it has given its tasks up.
+    pub(super) fn report_exit(&self) {
+        // Relaxed: ordered by the lock in `report`.
+        self.remote().answered.store(true, Ordering::Relaxed);
+        self.shared().exits.report();
+    }
+
     /// Names the tasks that did not stop, and leaves them and this thread as they are.
     fn give_up(&self) -> ! {
         let timeout = self.shared().config.shutdown_timeout;
@@ -126,7 +133,7 @@ impl Worker {
         if more > 0 {
             eprintln!("fibra: … and {more} more tasks of worker {}", self.index());
         }
-        self.shared().exits.report();
+        self.report_exit();
         loop {
             thread::park();
         }

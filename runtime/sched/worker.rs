@@ -125,9 +125,8 @@ impl Worker {
         cells::flush();
         self.context.worker.set(ptr::null());
         self.remote().preempt.lower();
-        let shared = Arc::clone(&self.shared);
         // The stacks go back to the depot before anybody hears that the worker is gone.
-        drop(self);
-        shared.exits.report();
+        self.stacks.flush();
+        self.report_exit();
     }
 }

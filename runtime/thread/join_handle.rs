@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Result, Thread};
+use crate::task::checkpoint;
 use crate::task::handle::TaskHandle;
 
 /// Owns the permission to join a task. Dropping it detaches the task, which then goes on by itself.
@@ -42,7 +43,12 @@ impl<T> JoinHandle<T> {
 
     /// Whether the task's closure has ended; [`join`](Self::join) then returns at once.
     pub fn is_finished(&self) -> bool {
-        self.0.is_finished()
+        let finished = self.0.is_finished();
+        if !finished {
+            // A loop that asks for ever must not keep the task from running.
+            checkpoint();
+        }
+        finished
     }
 
     /// Makes the task unwind at its current or next park, so that its destructors run; see the

@@ -46,11 +46,13 @@ use crate::task::{Outcome, Reason, Wait, checkpoint, current as context, park as
 /// });
 /// ```
 pub fn park() {
+    checkpoint();
     park_for_token(None);
 }
 
 /// As [`park`], but for at most `timeout`.
 pub fn park_timeout(timeout: Duration) {
+    checkpoint();
     // A deadline that can't be represented is never reached.
     park_for_token(Instant::now().checked_add(timeout));
 }
