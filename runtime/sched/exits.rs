@@ -1,9 +1,10 @@
 //! How many workers' loops still run, and who waits for that number to fall to 0.
 
-use std::ptr;
 use std::time::Instant;
+use std::{mem, ptr};
 
 use crate::task::{Outcome, Parker, Reason, Wait, cancel, park};
+use crate::util::AbortOnDrop;
 use crate::util::spin::SpinLock;
 
 /// See the head of this file.
@@ -41,8 +42,9 @@ impl Exits {
 
     /// Waits until no worker is alive; false at the deadline. Parks the calling task, or blocks the calling thread.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> bool {
+        let bomb = AbortOnDrop("the wait for a runtime's end unwound");
         // The ender may itself be cancelled; the end it has begun goes on.
-        cancel::shield(|| {
+        let ended = cancel::shield(|| {
             loop {
                 let mut inner = self.0.lock();
                 if inner.alive == 0 {
@@ -60,6 +62,8 @@ impl Exits {
                     return inner.alive == 0;
                 }
             }
-        })
+        });
+        mem::forget(bomb);
+        ended
     }
 }

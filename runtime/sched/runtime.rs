@@ -1,7 +1,7 @@
 //! The runtime as its owner sees it, and the handle by which others spawn.
 
 use std::sync::Arc;
-use std::{fmt, io, panic, ptr, thread};
+use std::{fmt, io, mem, panic, ptr, thread};
 
 use super::shared::Shared;
 use super::shutdown;
@@ -9,6 +9,8 @@ use super::spawn::{Options, Place, WhenStopping, spawn};
 use super::worker::Worker;
 use crate::task::cancel;
 use crate::task::handle::TaskHandle;
+use crate::task::park::assert_parking_is_possible;
+use crate::util::AbortOnDrop;
 
 /// The stack of a main task: what Linux gives a process's main thread.
 const MAIN_STACK: usize = 8 << 20;
@@ -58,13 +60,17 @@ impl Runtime {
         F: FnOnce() -> T + Send,
         T: Send,
     {
+        assert_parking_is_possible();
         let options =
             Options { name: Some("main".into()), stack_size: Some(MAIN_STACK), place: Place::Anywhere };
         // SAFETY: `f` and its result are `Send`. What they borrow outlives this call, and the task ends within it:
         // under the shield the join can't unwind.
         let task = unsafe { spawn(&self.handle.shared, options, WhenStopping::Fail, f) };
         let task = task.unwrap_or_else(|error| panic!("failed to start a main task: {error}"));
-        match cancel::shield(|| task.join()) {
+        let bomb = AbortOnDrop("the wait for a main task unwound while it may use its caller's stack");
+        let result = cancel::shield(|| task.join());
+        mem::forget(bomb);
+        match result {
             Ok(value) => value,
             Err(payload) => panic::resume_unwind(payload),
         }
@@ -86,6 +92,9 @@ impl Drop for Runtime {
         if Worker::current().is_some_and(|worker| ptr::eq(worker.shared().as_ref(), shared.as_ref())) {
             self.refuse_to_wait_for_ourselves();
             return;
+        }
+        if !thread::panicking() {
+            assert_parking_is_possible();
         }
         let ended = shutdown::shut_down(shared);
         shared.alarm.end();

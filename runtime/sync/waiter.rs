@@ -27,6 +27,7 @@ use std::marker::PhantomPinned;
 use std::ptr::NonNull;
 
 use crate::task::{Outcome, Parker, Wait, park};
+use crate::util::abort;
 use crate::util::spin::{SpinGuard, SpinLock};
 
 /// What became of a waiter, written by the waker that claimed it.
@@ -332,7 +333,9 @@ pub(crate) unsafe fn wait_in<S, P>(
     match outcome {
         Outcome::Woken => {
             // The waker has popped the node, and told us so: the lock is not needed.
-            debug_assert!(!node.queued.get());
+            if node.queued.get() {
+                abort("a waiter was woken while its node stood in a queue");
+            }
             std::mem::forget(leave);
             node.selected.get()
         }

@@ -2,10 +2,11 @@
 
 use std::cell::Cell;
 use std::num::NonZeroU64;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::cell_cache::{CellCache, SIZES};
+use super::core::ThreadCore;
 use super::header::Header;
 
 /// The runtime's whole thread-local state. It has no destructor, so it can be used until a thread's very end.
@@ -14,6 +15,8 @@ pub(crate) struct Context {
     pub(crate) task: Cell<*const Header>,
     /// The worker that this thread is, as the scheduler knows it; null on a plain thread. This layer only keeps it.
     pub(crate) worker: Cell<*const ()>,
+    /// The parker of a plain thread that waits after its thread-locals have been destroyed. Leaked.
+    pub(crate) late_parker: Cell<Option<NonNull<ThreadCore>>>,
     /// Memory for new tasks, by size.
     pub(crate) cells: [CellCache; SIZES],
     /// Identifiers taken from the shared counter and not handed out yet: the next one, and how many.
@@ -25,6 +28,7 @@ thread_local! {
         Context {
             task: Cell::new(ptr::null()),
             worker: Cell::new(ptr::null()),
+            late_parker: Cell::new(None),
             cells: [const { CellCache::new() }; SIZES],
             ids: Cell::new((0, 0)),
         }

@@ -76,6 +76,8 @@ fn park_kind(kind: Kind, wait: Wait, commit: impl FnOnce() -> bool) -> Outcome {
 #[inline(always)]
 fn park_task(task: &Header, kind: Kind, wait: Wait, commit: impl FnOnce() -> bool) -> Outcome {
     refuse_where_parking_is_impossible(task);
+    // Before the wait begins: from then on the field is the claimer's.
+    task.core.ended.set(Ended::Woken);
     match task.core.state.begin_wait(kind, cancel::is_masked(task)) {
         Begin::Begun => {}
         Begin::HadToken => return Outcome::Woken,
@@ -84,7 +86,6 @@ fn park_task(task: &Header, kind: Kind, wait: Wait, commit: impl FnOnce() -> boo
             cancel::unwind();
         }
     }
-    task.core.ended.set(Ended::Woken);
     task.deadline.set(wait.deadline);
     task.wait.set(WaitInfo { reason: wait.reason, object: wait.object });
 
@@ -155,6 +156,14 @@ fn suspend_unwinding(suspension: Suspension, handover: Option<NonNull<Commit>>) 
     // SAFETY: as in `suspend`.
     unsafe { suspension.suspend(handover) }
     panic_count::put_back(share);
+}
+
+/// To be called before something is lent to other tasks that a later wait must get back: a park that is refused there
+/// would unwind and leave it lent.
+pub(crate) fn assert_parking_is_possible() {
+    if let Some(task) = current::task() {
+        refuse_where_parking_is_impossible(task);
+    }
 }
 
 #[inline]

@@ -7,12 +7,13 @@
 //! claimer: claim; signal = 1 (from here on the waiter may return and even exit); futex wake
 //! ```
 
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use super::core::{CoreRef, Ended, Outcome, ThreadCore};
-use super::current;
+use super::current::{self, context};
 use super::state::{Begin, Kind};
 use crate::os::futex;
 
@@ -37,12 +38,24 @@ fn new_parker() -> CoreRef {
 
 /// The current OS thread's core. It lives at least as long as the thread.
 pub(crate) fn current_core() -> NonNull<ThreadCore> {
-    PARKER.with(CoreRef::as_ptr)
+    PARKER.try_with(CoreRef::as_ptr).unwrap_or_else(|_| late_core())
+}
+
+/// For destructors of thread-locals that wait: ours may be gone by then.
+#[cold]
+fn late_core() -> NonNull<ThreadCore> {
+    let late = &context().late_parker;
+    late.get().unwrap_or_else(|| {
+        let core = ManuallyDrop::new(new_parker()).as_ptr();
+        late.set(Some(core));
+        core
+    })
 }
 
 /// A counted reference to it.
 pub(crate) fn current_ref() -> CoreRef {
-    PARKER.with(CoreRef::clone)
+    // SAFETY: the thread's own parker is alive.
+    CoreRef::from_borrowed(unsafe { current_core().as_ref() })
 }
 
 /// Parks the current OS thread; see [`park`](super::park::park).
@@ -52,11 +65,12 @@ pub(crate) fn park(kind: Kind, deadline: Option<Instant>, commit: impl FnOnce() 
     let parker: &ThreadParker = unsafe { core.cast().as_ref() };
     // Relaxed: the last claimer is done with the word, and the next one finds us only through `begin_wait`'s Release.
     parker.signal.store(0, Ordering::Relaxed);
+    // Before the wait begins: from then on the field is the claimer's.
+    parker.core.ended.set(Ended::Woken);
     // Plain threads can't be cancelled: nobody has a handle that could.
     if parker.core.state.begin_wait(kind, true) == Begin::HadToken {
         return Outcome::Woken;
     }
-    parker.core.ended.set(Ended::Woken);
     if commit() {
         parker.sleep(deadline);
     }

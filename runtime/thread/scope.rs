@@ -23,9 +23,10 @@ use super::{Builder, Result, Thread};
 use crate::Cancelled;
 use crate::sched::{Options, WhenStopping, spawn, with_current};
 use crate::task::handle::TaskHandle;
+use crate::task::park::assert_parking_is_possible;
 use crate::task::{Parker, Reason, Wait, cancel, park};
-use crate::util::abort;
 use crate::util::spin::SpinLock;
+use crate::util::{AbortOnDrop, abort};
 
 /// A scope to spawn tasks in that borrow from outside of it; see [`scope`].
 pub struct Scope<'scope, 'env: 'scope> {
@@ -49,7 +50,8 @@ struct ScopeData {
 ///
 /// # Panics
 ///
-/// With the payload of `f`, if it panics; and if a task panicked that was not joined by hand.
+/// With the payload of `f`, if it panics; if a task panicked that was not joined by hand; and, with advice, inside
+/// [`on_thread_stack`](super::on_thread_stack), where nothing can park.
 ///
 /// # Examples
 ///
@@ -69,6 +71,7 @@ pub fn scope<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
+    assert_parking_is_possible();
     let data = Arc::new(ScopeData {
         running: AtomicUsize::new(0),
         unhandled_panic: AtomicBool::new(false),
@@ -117,6 +120,7 @@ impl ScopeData {
 
     /// Waits for the end of all tasks. Not to be cancelled: they may use what lies on the caller's stack.
     fn wait(&self) {
+        let bomb = AbortOnDrop("the wait for scoped tasks unwound while they may use its caller's stack");
         cancel::shield(|| {
             while !self.is_over() {
                 let mut waiter = self.waiter.lock();
@@ -132,6 +136,7 @@ impl ScopeData {
                 });
             }
         });
+        mem::forget(bomb);
     }
 }
 
