@@ -1,0 +1,210 @@
+//! What the peers share: the command line, the workloads' constants, the measurements and the one line of output.
+//!
+//! ```text
+//! peer-<name> <workload> [--workers N] [--n N]
+//! {"peer":"tokio","workload":"yield","workers":2,"n":5000000,"value":23.1,"unit":"ns","cpu_seconds":0.2,"peak_bytes":…}
+//! ```
+//!
+//! Smaller is better for every value. A peer that has no such workload prints `skip` with a reason instead of a value.
+//! Fields beyond those above (`p99_us`, `pte_per_task`, …) are numbers as well; the driver prints their medians.
+
+pub mod proc;
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+
+/// Empty tasks that live at once in `spawn`.
+pub const BATCH: usize = 10_000;
+/// Tasks that yield to each other in `yield`.
+pub const LIVE: usize = 1_000;
+/// Capacity of the channels in `spsc` and `mpmc`.
+pub const CAPACITY: usize = 128;
+/// Producers, and also consumers, in `mpmc`.
+pub const SIDES: usize = 4;
+/// Children of each inner task in `skynet`.
+pub const CHILDREN: usize = 10;
+/// How long `parked` waits after the last task has said that it is about to park.
+pub const SETTLE: Duration = Duration::from_millis(100);
+
+/// The command line of a peer.
+pub struct Args {
+    pub workload: String,
+    pub workers: usize,
+    pub n: usize,
+}
+
+impl Args {
+    /// Reads the process's arguments; a mistake ends the process with a message and status 2.
+    pub fn from_env() -> Args {
+        Args::parse(std::env::args().skip(1)).unwrap_or_else(|message| {
+            eprintln!("{message}\nusage: <peer> <workload> [--workers N] [--n N]");
+            std::process::exit(2)
+        })
+    }
+
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
+        let workload = words.next().ok_or("no workload given")?;
+        let known = WORKLOADS.iter().find(|w| w.name == workload);
+        let n = known.ok_or_else(|| format!("no workload is called {workload}"))?.n;
+        let mut args = Args { workload, workers: 2, n };
+        while let Some(word) = words.next() {
+            let field = match word.as_str() {
+                "--workers" => &mut args.workers,
+                "--n" => &mut args.n,
+                _ => return Err(format!("unknown argument {word}")),
+            };
+            let value = words.next().ok_or_else(|| format!("{word} needs a number"))?;
+            *field = value.parse().map_err(|_| format!("{word} needs a number, not {value}"))?;
+        }
+        Ok(args)
+    }
+
+    /// Lowers `n` to what this peer can do; the output tells the `n` that was used.
+    pub fn at_most(&mut self, n: usize) {
+        self.n = self.n.min(n);
+    }
+}
+
+/// One row of the comparison.
+pub struct Workload {
+    pub name: &'static str,
+    /// How many of the unit below a run does, unless `--n` says otherwise.
+    pub n: usize,
+    pub what: &'static str,
+}
+
+const fn row(name: &'static str, n: usize, what: &'static str) -> Workload {
+    Workload { name, n, what }
+}
+
+/// The workloads in the order of the table, with what `n` counts.
+pub const WORKLOADS: &[Workload] = &[
+    row("spawn", 1_000_000, "spawn + WaitGroup, batches of 10,000 empty tasks; ns a task"),
+    row("yield", 5_000_000, "1,000 live tasks that yield; ns a yield"),
+    row("pingpong", 1_000_000, "two rendezvous channels, nothing placed by hand; ns a round trip"),
+    row("pingpong_same", 1_000_000, "the same with both tasks on one worker"),
+    row("pingpong_cross", 200_000, "the same with the tasks on two workers"),
+    row("spsc", 5_000_000, "a channel of capacity 128, one producer, one consumer; ns an item"),
+    row("mpmc", 4_000_000, "a channel of capacity 128, four producers, four consumers; ns an item"),
+    row("skynet", 1_000_000, "a tree with ten children a task and n leaves that sums up; s"),
+    row("fib", 30, "fib(n): each call spawns its two calls and joins them; s"),
+    row("fib_half", 30, "fib(n): each call spawns one of its two calls, does the other itself, and joins; s"),
+    row("parked", 100_000, "n tasks parked at once; resident bytes a task"),
+    row("sleepers", 10_000, "n tasks sleep 1 s; s"),
+    row("lateness", 100_000, "n sleepers of 1 to 1,000 ms; mean lateness in µs"),
+    row("idle", 10, "an idle runtime, n seconds; wake-ups of its threads"),
+];
+
+/// What a run of a workload came to.
+pub struct Report(Map<String, Value>);
+
+impl Report {
+    /// A run that measured `value` in `unit`.
+    pub fn new(value: f64, unit: &str) -> Report {
+        Report(Map::new()).with("value", value).with("unit", unit)
+    }
+
+    /// The peer has nothing that does this workload.
+    pub fn skip(why: &str) -> Report {
+        Report(Map::new()).with("skip", why)
+    }
+
+    /// The measured value, for a run that reports two of them.
+    pub fn value(&self) -> f64 {
+        self.0["value"].as_f64().expect("the value is a number")
+    }
+
+    /// Adds a field.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Report {
+        self.0.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Prints the line.
+    pub fn print(self, peer: &str, args: &Args) {
+        let report = self
+            .with("peer", peer)
+            .with("workload", &*args.workload)
+            .with("workers", args.workers)
+            .with("n", args.n)
+            .with("cpu_seconds", proc::cpu_seconds())
+            .with("peak_bytes", proc::status_bytes("VmHWM"));
+        println!("{}", json!(report.0));
+    }
+}
+
+/// Runs `work`, which does `ops` operations; the value is nanoseconds per operation.
+pub fn per_op(ops: usize, work: impl FnOnce()) -> Report {
+    let start = Instant::now();
+    work();
+    Report::new(start.elapsed().as_nanos() as f64 / ops as f64, "ns")
+}
+
+/// Runs `work`; the value is seconds.
+pub fn seconds(work: impl FnOnce()) -> Report {
+    let start = Instant::now();
+    work();
+    Report::new(start.elapsed().as_secs_f64(), "s")
+}
+
+/// How long sleeper `i` of `lateness` sleeps.
+pub fn nap(i: usize) -> Duration {
+    Duration::from_millis((i * 7919 % 1000 + 1) as u64)
+}
+
+/// Runs `sleep` for a nap of sleeper `i`; nanoseconds by which it came back too late.
+pub fn late_by(i: usize, sleep: impl FnOnce(Duration)) -> u64 {
+    let start = Instant::now();
+    sleep(nap(i));
+    late_since(i, start)
+}
+
+/// Nanoseconds by which sleeper `i`, started at `start`, is late now.
+pub fn late_since(i: usize, start: Instant) -> u64 {
+    start.elapsed().saturating_sub(nap(i)).as_nanos() as u64
+}
+
+/// The value is the mean of the latenesses in µs.
+pub fn lateness(mut nanos: Vec<u64>) -> Report {
+    nanos.sort_unstable();
+    let mean = nanos.iter().sum::<u64>() as f64 / nanos.len() as f64;
+    let p99 = nanos[(nanos.len() * 99).div_ceil(100) - 1];
+    Report::new(mean / 1e3, "µs").with("p99_us", p99 as f64 / 1e3)
+}
+
+/// Memory of `parked`: read before the first spawn, and again when all tasks are parked.
+pub struct Parked {
+    start: Instant,
+    rss: u64,
+    pte: u64,
+}
+
+impl Parked {
+    pub fn before() -> Parked {
+        let (rss, pte) = (proc::status_bytes("VmRSS"), proc::status_bytes("VmPTE"));
+        Parked { start: Instant::now(), rss, pte }
+    }
+
+    /// All `n` tasks are parked: measures, then lets `wake_and_join` end them. The value is resident bytes per task.
+    pub fn measure(self, n: usize, wake_and_join: impl FnOnce()) -> Report {
+        let spawned = self.start.elapsed();
+        let per_task = |now: u64, before: u64| now.saturating_sub(before) as f64 / n as f64;
+        let report = Report::new(per_task(proc::status_bytes("VmRSS"), self.rss), "B")
+            .with("pte_per_task", per_task(proc::status_bytes("VmPTE"), self.pte))
+            .with("spawn_s", spawned.as_secs_f64());
+        let start = Instant::now();
+        wake_and_join();
+        report.with("wake_join_s", start.elapsed().as_secs_f64())
+    }
+}
+
+/// Leaves the runtime alone for `seconds`, after one second in which it may settle; the value is how often its threads
+/// (all but the calling one) went to sleep again, which is how often they were woken.
+pub fn idle(seconds: usize) -> Report {
+    std::thread::sleep(Duration::from_secs(1));
+    let (before, cpu) = (proc::wakeups_of_others(), proc::cpu_seconds());
+    std::thread::sleep(Duration::from_secs(seconds as u64));
+    let woken = proc::wakeups_of_others().saturating_sub(before);
+    Report::new(woken as f64, "wake-ups").with("idle_cpu_s", proc::cpu_seconds() - cpu)
+}

@@ -1,0 +1,118 @@
+//! Runs the peers interleaved and prints tables of what they measured.
+//!
+//! ```text
+//! cargo run --release -- [--workloads spawn,yield] [--peers fibra,go] [--rounds 5] [--workers 2] [--timeout 120]
+//! ```
+//!
+//! For each workload, each round runs every peer once, one process each, one after another: what the machine's
+//! neighbours do meets them all alike. Progress goes to stderr, the Markdown to stdout.
+
+mod peer;
+mod table;
+
+use std::time::Duration;
+
+use peer::{Outcome, Peer};
+use versus::WORKLOADS;
+
+/// What the command line asks for.
+pub struct Plan {
+    rows: Vec<Row>,
+    peers: Vec<&'static str>,
+    rounds: usize,
+    workers: usize,
+    timeout: Duration,
+}
+
+/// A workload at one size.
+#[derive(Clone)]
+pub struct Row {
+    name: String,
+    workload: &'static str,
+    n: usize,
+    what: &'static str,
+}
+
+/// What a peer's rounds of one row came to.
+pub struct Cell {
+    peer: &'static str,
+    rounds: Vec<Outcome>,
+}
+
+fn main() {
+    let plan = Plan::from_words(std::env::args().skip(1)).unwrap_or_else(|problem| {
+        let names: Vec<_> = rows().into_iter().map(|row| row.name).collect();
+        eprintln!("{problem}\nworkloads: {}\npeers: {}", names.join(" "), peer::NAMES.join(" "));
+        std::process::exit(2)
+    });
+    let peers = peer::build(&plan.peers);
+    let results: Vec<_> = plan.rows.iter().map(|row| (row, measure(&plan, row, &peers))).collect();
+    table::print(&plan, &results);
+}
+
+fn measure(plan: &Plan, row: &Row, peers: &[Peer]) -> Vec<Cell> {
+    let mut cells: Vec<_> = peers.iter().map(|peer| Cell { peer: peer.name, rounds: Vec::new() }).collect();
+    // Ten seconds of nothing don't get better by repetition.
+    let rounds = if row.workload == "idle" { 1 } else { plan.rounds };
+    for round in 1..=rounds {
+        for (peer, cell) in peers.iter().zip(&mut cells) {
+            // One failure, or one "can't", is enough.
+            if cell.rounds.iter().any(|outcome| !matches!(outcome, Outcome::Measured(_))) {
+                continue;
+            }
+            let outcome = peer.run(row, plan.workers, plan.timeout);
+            eprintln!("{} {round}/{rounds} {}: {outcome}", row.name, peer.name);
+            cell.rounds.push(outcome);
+        }
+    }
+    cells
+}
+
+/// All rows: the workloads, and once more the one that is measured at two sizes.
+fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for w in WORKLOADS {
+        rows.push(Row { name: w.name.to_owned(), workload: w.name, n: w.n, what: w.what });
+        if w.name == "parked" {
+            rows.push(Row { name: "parked_1m".to_owned(), workload: w.name, n: 1_000_000, what: w.what });
+        }
+    }
+    rows
+}
+
+impl Plan {
+    fn from_words(mut words: impl Iterator<Item = String>) -> Result<Plan, String> {
+        let mut plan = Plan {
+            rows: rows(),
+            peers: peer::NAMES.to_vec(),
+            rounds: 5,
+            workers: 2,
+            timeout: Duration::from_secs(120),
+        };
+        while let Some(word) = words.next() {
+            let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
+            match word.as_str() {
+                "--workloads" => plan.rows = chosen(&value, &rows(), |row| &row.name)?,
+                "--peers" => plan.peers = chosen(&value, peer::NAMES, |name| name)?,
+                "--rounds" => plan.rounds = number(&word, &value)?,
+                "--workers" => plan.workers = number(&word, &value)?,
+                "--timeout" => plan.timeout = Duration::from_secs(number(&word, &value)? as u64),
+                _ => return Err(format!("unknown argument {word}")),
+            }
+        }
+        Ok(plan)
+    }
+}
+
+/// The members of `all` that a list with commas names.
+fn chosen<T: Clone>(list: &str, all: &[T], name: impl Fn(&T) -> &str) -> Result<Vec<T>, String> {
+    let find = |word| all.iter().find(|item| name(item) == word).cloned();
+    list.split(',').map(|word| find(word).ok_or_else(|| format!("there is no {word}"))).collect()
+}
+
+fn number(word: &str, value: &str) -> Result<usize, String> {
+    match value.parse() {
+        Ok(number @ 1..) => Ok(number),
+        _ => Err(format!("{word} needs a number from 1, not {value}")),
+    }
+}

@@ -1,0 +1,74 @@
+//! What it costs to spawn something that does nothing, and to join it: tasks against OS threads.
+//!
+//! The two columns are two programs. One spawns and joins in turn; the other spawns a hundred, then joins them. Each
+//! figure is the median of five rounds, tasks and threads in alternation.
+//!
+//! ```text
+//! $ cargo run --release --example spawn_cost              # or with a count of tasks a round: -- 1000000
+//! spawn and join, ns each      in turn   a hundred at a time
+//! task                             117                   133
+//! OS thread                      37259                 55564
+//! ratio                            319                   417
+//! ```
+
+use std::time::Instant;
+use std::{env, process, thread};
+
+const BATCH: usize = 100;
+const ROUNDS: usize = 5;
+
+/// Nanoseconds for each of `count`, in two patterns. Tasks and threads run the same code, only its module differs.
+macro_rules! measure {
+    ($count:expr, $spawn:path) => {{
+        let count = $count;
+        let start = Instant::now();
+        for _ in 0..count {
+            $spawn(|| ()).join().expect("an empty body does not panic");
+        }
+        let in_turn = start.elapsed().as_nanos() as f64 / count as f64;
+
+        let start = Instant::now();
+        for _ in 0..count / BATCH {
+            let handles: Vec<_> = (0..BATCH).map(|_| $spawn(|| ())).collect();
+            handles.into_iter().for_each(|h| h.join().expect("an empty body does not panic"));
+        }
+        [in_turn, start.elapsed().as_nanos() as f64 / count as f64]
+    }};
+}
+
+fn main() {
+    // Threads are so much slower that a twentieth of the count gives as good a figure.
+    let tasks = count(100_000).next_multiple_of(BATCH);
+    let threads = (tasks / 20).next_multiple_of(BATCH);
+
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let task = fibra::run(|| measure!(tasks, fibra::spawn));
+        rounds.push((task, measure!(threads, thread::spawn)));
+    }
+    let task = [0, 1].map(|column| median(rounds.iter().map(|(task, _)| task[column])));
+    let thread = [0, 1].map(|column| median(rounds.iter().map(|(_, thread)| thread[column])));
+
+    println!("spawn and join, ns each {:>12}   a hundred at a time", "in turn");
+    println!("task       {:>25.0} {:>21.0}", task[0], task[1]);
+    println!("OS thread  {:>25.0} {:>21.0}", thread[0], thread[1]);
+    println!("ratio      {:>25.0} {:>21.0}", thread[0] / task[0], thread[1] / task[1]);
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The count on the command line, or `default`.
+fn count(default: usize) -> usize {
+    let text = env::args().skip(1).collect::<Vec<_>>().join(" ");
+    if text.is_empty() {
+        return default;
+    }
+    text.parse().ok().filter(|n| (1..=10_000_000).contains(n)).unwrap_or_else(|| {
+        eprintln!("spawn_cost: expected one count of tasks from 1 to 10000000, not \"{text}\"");
+        process::exit(2)
+    })
+}
