@@ -19,9 +19,10 @@ use super::ring::Ring;
 pub(crate) struct Segments<T> {
     // Every message in `front` is older than those in `middle`, and those are older than the ones in `back`.
     // All rings in `middle` are full.
+    // In this order, so that discarded messages are dropped in the order of their sending.
     front: Ring<T>,
-    back: Ring<T>,
     middle: VecDeque<Ring<T>>,
+    back: Ring<T>,
 }
 
 impl<T> Segments<T> {

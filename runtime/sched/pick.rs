@@ -136,6 +136,7 @@ impl Worker {
         }
         if self.shared().is_stopping() {
             self.tell_to_stop();
+            self.give_up_if_abandoned();
         }
     }
 

@@ -11,6 +11,7 @@ use crate::task::core::ThreadCore;
 use crate::task::entry;
 use crate::task::fiber::{Command, Commit, Step};
 use crate::task::header::{NO_TIMER, Stage, TaskPtr};
+use crate::util::report;
 
 /// By how many started tasks, beside a quarter, a worker may exceed the least loaded one.
 ///
@@ -148,7 +149,7 @@ impl Worker {
         let detached = task.join.is_detached();
         if detached {
             let name = task.core.name.as_deref().unwrap_or("<unnamed>");
-            eprintln!("fibra: task {} '{name}' could not start and was dropped: {error}", task.core.id);
+            report!("fibra: task {} '{name}' could not start and was dropped: {error}", task.core.id);
         }
         let payload = Box::new(std::io::Error::from(error));
         // SAFETY: the task never ran, so its closure is there; nobody else has the task.

@@ -5,7 +5,7 @@ use std::{fmt, io, mem, panic, ptr, thread};
 
 use super::shared::Shared;
 use super::shutdown;
-use super::spawn::{Options, Place, WhenStopping, spawn};
+use super::spawn::{Options, WhenStopping, spawn};
 use super::worker::Worker;
 use crate::task::cancel;
 use crate::task::handle::TaskHandle;
@@ -62,7 +62,7 @@ impl Runtime {
     {
         assert_parking_is_possible();
         let options =
-            Options { name: Some("main".into()), stack_size: Some(MAIN_STACK), place: Place::Anywhere };
+            Options { name: Some("main".into()), stack_size: Some(MAIN_STACK), ..Options::default() };
         // SAFETY: `f` and its result are `Send`. What they borrow outlives this call, and the task ends within it:
         // under the shield the join can't unwind.
         let task = unsafe { spawn(&self.handle.shared, options, WhenStopping::Fail, f) };

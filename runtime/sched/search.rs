@@ -39,14 +39,20 @@ struct Sighting {
     at: Instant,
 }
 
-/// Whether the victim's short deque has lain untouched for long enough; else remembers that it was seen.
+impl Sighting {
+    /// Whether what was seen still lies there.
+    fn is_current(&self, victim: &Remote) -> bool {
+        victim.slice.load(Ordering::Relaxed) == self.slice && !victim.stealer.is_empty()
+    }
+}
+
+/// Whether the victim's short deque has lain untouched for long enough. If none is being watched, this one is now; one
+/// at a time, else two victims in turn would never ripen.
 fn is_ripe(victim: &Remote, sighting: &mut Option<Sighting>, now: Instant) -> bool {
     let slice = victim.slice.load(Ordering::Relaxed);
     match sighting {
-        Some(seen) if seen.victim == victim.index && seen.slice == slice => {
-            now.saturating_duration_since(seen.at) >= RIPE
-        }
-        _ => {
+        Some(seen) => seen.victim == victim.index && now.saturating_duration_since(seen.at) >= RIPE,
+        None => {
             *sighting = Some(Sighting { victim: victim.index, slice, at: now });
             false
         }
@@ -139,6 +145,9 @@ impl Worker {
             return Some(task);
         }
         let remotes = &self.shared().remotes;
+        if sighting.as_ref().is_some_and(|seen| !seen.is_current(&remotes[seen.victim])) {
+            *sighting = None;
+        }
         let first = self.rng.below(remotes.len());
         for victim in remotes[first..].iter().chain(&remotes[..first]) {
             let loot = victim.stealer.len();

@@ -21,8 +21,10 @@ use std::time::{Duration, Instant};
 
 use super::shared::{self, Shared};
 use super::worker::Worker;
+use crate::task::Reason;
 use crate::task::core::{Ended, ThreadCore};
 use crate::task::header::TaskPtr;
+use crate::util::report;
 
 /// How long workers that are not stuck may take to name their tasks.
 const REPORT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -54,7 +56,7 @@ fn name_hogs(shared: &Shared) {
     for remote in shared.remotes.iter().filter(|remote| !remote.answered.load(Ordering::Relaxed)) {
         let id = remote.running.load(Ordering::Relaxed);
         let name = shared.name_of(id).unwrap_or_else(|| "<unnamed>".into());
-        eprintln!(
+        report!(
             "fibra: task {id} '{name}' did not stop within {:?}: it runs on worker {} without a runtime call; it is \
              leaked with its worker and the worker's {} unfinished tasks",
             shared.config.shutdown_timeout,
@@ -86,9 +88,7 @@ impl Worker {
     /// While the runtime ends and this worker has nothing to run: true when it has nothing left at all.
     pub(super) fn wind_up(&self) -> bool {
         self.tell_to_stop();
-        if self.shared().abandoned.load(Ordering::SeqCst) && self.started.len() > 0 {
-            self.give_up();
-        }
+        self.give_up_if_abandoned();
         let idle = |worker: &Self| {
             worker.started.len() == 0
                 && worker.next.get().is_none()
@@ -107,6 +107,13 @@ impl Worker {
         idle(self)
     }
 
+    /// After the timeout, also where tasks that only yield keep this worker busy.
+    pub(super) fn give_up_if_abandoned(&self) {
+        if self.shared().abandoned.load(Ordering::SeqCst) && self.started.len() > 0 {
+            self.give_up();
+        }
+    }
+
     /// A worker's last act: its loop has ended, or it has given its tasks up.
     pub(super) fn report_exit(&self) {
         // Relaxed: ordered by the lock in `report`.
@@ -122,16 +129,17 @@ impl Worker {
             if left > 0 {
                 let name = task.core.name.as_deref().unwrap_or("<unnamed>");
                 let (id, wait) = (task.core.id, task.wait.get());
-                eprintln!(
-                    "fibra: task {id} '{name}' did not stop within {timeout:?}: it waits for {} ({:p}) and is leaked",
-                    wait.reason, wait.object
-                );
+                let state = match wait.reason {
+                    Reason::None => "it is ready to run".to_owned(),
+                    reason => format!("it waits for {reason} ({:p})", wait.object),
+                };
+                report!("fibra: task {id} '{name}' did not stop within {timeout:?}: {state} and is leaked");
                 left -= 1;
             }
         });
         let more = (self.started.len() as usize).saturating_sub(NAMED);
         if more > 0 {
-            eprintln!("fibra: … and {more} more tasks of worker {}", self.index());
+            report!("fibra: … and {more} more tasks of worker {}", self.index());
         }
         self.report_exit();
         loop {

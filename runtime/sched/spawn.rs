@@ -21,6 +21,8 @@ pub(crate) struct Options {
     /// Stack size in bytes; `None` is the runtime's.
     pub(crate) stack_size: Option<usize>,
     pub(crate) place: Place,
+    /// Bytes that pass through the task's stack beside its closure and its result.
+    pub(crate) passing: usize,
 }
 
 /// Where a task starts.
@@ -46,6 +48,10 @@ pub(crate) enum WhenStopping {
 
 /// Closures and results larger than this together get a larger stack: they pass through it.
 const LARGE: usize = 8 << 10;
+
+/// So many copies of a large closure and its result a build without optimisation may have on the stack at once. It is
+/// address space: pages that are not touched cost nothing.
+const COPIES: usize = 16;
 
 /// Spawns a task of `shared`'s runtime.
 ///
@@ -96,12 +102,33 @@ unsafe fn create<F: FnOnce() -> T, T>(
     detached: bool,
     f: F,
 ) -> io::Result<Created> {
-    let passing = size_of::<F>() + size_of::<T>();
+    if const { size_of::<F>() > LARGE } {
+        // To the heap at once: every move from here to there would be another copy on the caller's stack.
+        let f = Box::new(f);
+        let options = Options { passing: size_of::<F>() + options.passing, ..options };
+        // SAFETY: passed on to our caller.
+        unsafe { create_cell(shared, options, detached, f) }
+    } else {
+        // SAFETY: passed on to our caller.
+        unsafe { create_cell(shared, options, detached, f) }
+    }
+}
+
+/// # Safety
+///
+/// As for [`create`].
+unsafe fn create_cell<F: FnOnce() -> T, T>(
+    shared: &Arc<Shared>,
+    options: Options,
+    detached: bool,
+    f: F,
+) -> io::Result<Created> {
+    let passing = size_of::<F>() + size_of::<T>() + options.passing;
     let class = match options.stack_size {
         None if passing <= LARGE => shared.config.class,
-        None => Class::for_size(shared.config.class.usable() + 4 * passing)?,
+        None => Class::for_size(shared.config.class.usable() + COPIES * passing)?,
         Some(size) => {
-            Class::for_size(if passing <= LARGE { size } else { size.saturating_add(4 * passing) })?
+            Class::for_size(if passing <= LARGE { size } else { size.saturating_add(COPIES * passing) })?
         }
     };
     if let Place::Worker(index) = options.place

@@ -51,7 +51,7 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
 fn look_at_workers(shared: &Shared, sightings: &mut [Sighting]) -> bool {
     let mut busy = false;
     for (remote, sighting) in shared.remotes.iter().zip(sightings) {
-        if remote.bed.is_asleep() {
+        if remote.bed.is_asleep() || remote.answered.load(Ordering::Relaxed) {
             sighting.for_rounds = 0;
             continue;
         }

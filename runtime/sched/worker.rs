@@ -8,6 +8,7 @@
 //! ```
 
 use std::cell::{Cell, RefCell};
+use std::mem;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,6 +26,7 @@ use crate::task::cells;
 use crate::task::current::{Context, context};
 use crate::task::header::TaskPtr;
 use crate::time::TimerHeap;
+use crate::util::AbortOnDrop;
 use crate::util::rng::Rng;
 
 /// What only the worker's own thread touches: its loop, and the runtime calls of the tasks that it runs.
@@ -107,6 +109,7 @@ impl Worker {
 
     /// The body of a worker's thread. Returns when the runtime has ended and this worker's tasks have too.
     pub(crate) fn main(self) {
+        let bomb = AbortOnDrop("a worker panicked");
         process::set_timer_slack_to_minimum();
         // Without an alternate stack an overflow is still caught by its guard; the process then dies without a report.
         let _alternate = stack::AltStack::enter();
@@ -128,5 +131,6 @@ impl Worker {
         // The stacks go back to the depot before anybody hears that the worker is gone.
         self.stacks.flush();
         self.report_exit();
+        mem::forget(bomb);
     }
 }

@@ -109,7 +109,12 @@ unsafe impl lock_api::RawMutex for RawMutex {
 
     #[inline]
     fn try_lock(&self) -> Option<GuardNoSend> {
-        self.try_take().then(GuardNoSend::new)
+        let taken = self.try_take();
+        if !taken {
+            // A loop that tries for ever must not keep the holder from running.
+            checkpoint();
+        }
+        taken.then(GuardNoSend::new)
     }
 
     #[inline]

@@ -81,11 +81,20 @@ unsafe fn content<F, T>(header: NonNull<Header>) -> *mut Content<F, T> {
 unsafe fn run<F: FnOnce() -> T, T>(header: NonNull<Header>) {
     // SAFETY: passed on from our caller.
     let content = unsafe { content::<F, T>(header) };
-    // SAFETY: the closure is there, and we take it once.
-    let f = unsafe { ManuallyDrop::take(&mut (*content).closure) };
-    let result = catch_unwind(AssertUnwindSafe(f)).map_err(cancel::public_payload);
-    // SAFETY: passed on from our caller; the closure is gone.
-    unsafe { conclude::<F, T>(header, result) };
+    // Closure and result may be large: they go straight from and to their place, not through `catch_unwind`.
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the closure is there, and we take it once.
+        let f = unsafe { ManuallyDrop::take(&mut (*content).closure) };
+        let value = f();
+        // SAFETY: the closure is gone; writing to a union field drops nothing.
+        unsafe { (*content).result = ManuallyDrop::new(Ok(value)) };
+    }));
+    if let Err(payload) = outcome {
+        // SAFETY: the closure is gone, and there is no result.
+        unsafe { (*content).result = ManuallyDrop::new(Err(cancel::public_payload(payload))) };
+    }
+    // SAFETY: passed on from our caller; the result is there.
+    unsafe { conclude(header) };
 }
 
 /// # Safety
@@ -95,29 +104,29 @@ unsafe fn run<F: FnOnce() -> T, T>(header: NonNull<Header>) {
 unsafe fn abandon<F, T>(header: NonNull<Header>, reason: Box<dyn Any + Send>) {
     // SAFETY: passed on from our caller.
     let content = unsafe { content::<F, T>(header) };
-    // SAFETY: the closure is there, and we take it once.
-    let f = unsafe { ManuallyDrop::take(&mut (*content).closure) };
-    let result = Err(match catch_unwind(AssertUnwindSafe(|| drop(f))) {
-        Ok(()) => reason,
-        Err(payload) => cancel::public_payload(payload),
-    });
-    // SAFETY: passed on from our caller; the closure is gone.
-    unsafe { conclude::<F, T>(header, result) };
+    // Shielded: destructors that park run to their end, as they do in a task that is cancelled while it runs.
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the closure is there, and we drop it once.
+        cancel::shield(|| unsafe { ManuallyDrop::drop(&mut (*content).closure) });
+    }));
+    let payload = outcome.map_or_else(cancel::public_payload, |()| reason);
+    // SAFETY: the closure is gone; writing to a union field drops nothing.
+    unsafe { (*content).result = ManuallyDrop::new(Err(payload)) };
+    // SAFETY: passed on from our caller; the result is there.
+    unsafe { conclude(header) };
 }
 
-/// Stores the result and lets the joiner have it, or drops it here if there is no handle.
+/// Lets the joiner have the result, or drops it here if there is no handle.
 ///
 /// # Safety
 ///
-/// `header` was allocated with these types, the content is empty, and the caller is the only one to have the task.
-unsafe fn conclude<F, T>(header: NonNull<Header>, result: thread::Result<T>) {
-    // SAFETY: passed on from our caller; writing to a union field drops nothing.
-    unsafe { (*content::<F, T>(header)).result = ManuallyDrop::new(result) };
-    // SAFETY: the worker that runs this task holds a reference until the stack has been given back.
+/// The task's result is there, and the caller is the only one to have the task.
+unsafe fn conclude(header: NonNull<Header>) {
+    // SAFETY: the caller's reference outlives this call.
     let task = unsafe { header.as_ref() };
     if !task.join.finish() {
         // SAFETY: the result is there, and no handle can take it.
-        unsafe { drop_result::<F, T>(header) };
+        unsafe { (task.vtable.drop_result)(header) };
     }
 }
 
@@ -140,7 +149,7 @@ unsafe fn drop_result<F, T>(header: NonNull<Header>) {
     let result = unsafe { ManuallyDrop::take(&mut (*content::<F, T>(header)).result) };
     // A destructor that panics has been reported by the panic hook. There is nobody to hand the payload to, and its
     // own destructor might panic again, so it is leaked.
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(result))) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| cancel::shield(|| drop(result)))) {
         std::mem::forget(payload);
     }
 }

@@ -15,9 +15,11 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::cell_cache::{CellCache, Link, SIZES};
 use super::current::context;
+use crate::os::process;
 use crate::util::spin::SpinLock;
 
 /// The sizes are multiples of this, and the alignment is that of every allocation.
@@ -99,6 +101,10 @@ pub(super) unsafe fn free<T>(cell: NonNull<T>) {
 
 #[cold]
 fn make_slow(cache: &CellCache, index: usize) -> NonNull<u8> {
+    if context().worker.get().is_null() {
+        // Plain threads don't keep cells; see `free`.
+        return allocate(size_layout(index));
+    }
     let chain = cache.spare.take().or_else(|| DEPOT[index].lock().pop().map(|chain| chain.0));
     let Some(cell) = chain else { return allocate(size_layout(index)) };
     // SAFETY: the chain is ours.
@@ -132,21 +138,37 @@ pub(crate) fn flush() {
     }
 }
 
-/// Frees up the depot after a burst; called when everybody is idle.
+/// Gives memory back after a burst; called when everybody is idle. After a large one the allocator is asked to give it
+/// back too: glibc keeps what is freed in small pieces, some 270 MB after a million tasks.
 pub(crate) fn trim() {
     for (index, depot) in DEPOT.iter().enumerate() {
         let chains = std::mem::take(&mut *depot.lock());
         chains.into_iter().for_each(|chain| free_list(Some(chain.0), index));
     }
+    if RETURNED.load(Ordering::Relaxed) >= MUCH {
+        RETURNED.store(0, Ordering::Relaxed);
+        process::release_heap();
+    }
 }
 
+/// Bytes that went back to the allocator in lists since the last [`trim`] that passed them on to the system.
+static RETURNED: AtomicUsize = AtomicUsize::new(0);
+
+/// The allocator is asked to pass on no less than this.
+const MUCH: usize = 16 << 20;
+
 fn free_list(mut list: Option<NonNull<Link>>, index: usize) {
+    let size = size_layout(index).size();
+    let mut returned = 0;
     while let Some(cell) = list {
         // SAFETY: the list is ours; its cells were allocated with this layout, and the link is read before.
         list = unsafe { cell.as_ref() }.next.get();
         // SAFETY: as above.
         unsafe { dealloc(cell.as_ptr().cast(), size_layout(index)) };
+        returned += size;
     }
+    // Relaxed: only the sum matters.
+    RETURNED.fetch_add(returned, Ordering::Relaxed);
 }
 
 #[cold]

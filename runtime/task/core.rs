@@ -129,10 +129,15 @@ impl CoreRef {
         Self(core)
     }
 
-    /// Makes a reference of its own from a borrowed core.
-    pub(crate) fn from_borrowed(core: &ThreadCore) -> Self {
-        core.retain();
-        Self(NonNull::from(core))
+    /// Makes a reference of its own. The pointer reaches the whole allocation, not only the core.
+    ///
+    /// # Safety
+    ///
+    /// `core` is alive.
+    pub(crate) unsafe fn from_borrowed(core: NonNull<ThreadCore>) -> Self {
+        // SAFETY: by the contract.
+        unsafe { core.as_ref() }.retain();
+        Self(core)
     }
 
     pub(crate) fn as_ptr(&self) -> NonNull<ThreadCore> {
@@ -167,7 +172,8 @@ impl std::ops::Deref for CoreRef {
 
 impl Clone for CoreRef {
     fn clone(&self) -> Self {
-        Self::from_borrowed(self)
+        // SAFETY: our own reference keeps it alive.
+        unsafe { Self::from_borrowed(self.0) }
     }
 }
 

@@ -14,6 +14,12 @@ pub(crate) fn any_raised() -> bool {
 /// A worker's request to its running task.
 pub(crate) struct Flag(AtomicBool);
 
+impl Drop for Flag {
+    fn drop(&mut self) {
+        self.lower();
+    }
+}
+
 impl Flag {
     pub(crate) const fn new() -> Self {
         Self(AtomicBool::new(false))

@@ -13,14 +13,15 @@
 //! started tasks stay home this would hold without it, since only the worker that is busy running the task could
 //! resume it; it is the rule that a migrating task will rely on.
 
+use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::time::Instant;
 
 use super::cancel;
-use super::core::{Ended, Outcome};
-use super::current;
-use super::fiber::{Commit, Suspension};
+use super::core::{Ended, Outcome, ThreadCore};
+use super::current::{self, context};
+use super::fiber::Commit;
 use super::header::{Header, Parking, WaitInfo};
 use super::panic_count;
 use super::parker::Parker;
@@ -32,10 +33,16 @@ use crate::util::{AbortOnDrop, abort};
 impl Parker {
     /// The running task, or the current OS thread on a plain thread.
     pub(crate) fn current() -> Self {
-        match current::task() {
-            Some(task) => Self::new(NonNull::from(&task.core)),
-            None => Self::new(thread_parker::current_core()),
-        }
+        Self::new(current_core())
+    }
+}
+
+/// The core of the running task or the current OS thread, with access to all that follows it.
+pub(crate) fn current_core() -> NonNull<ThreadCore> {
+    match NonNull::new(context().task.get().cast_mut()) {
+        // The core is the first field of a `repr(C)` header.
+        Some(task) => task.cast(),
+        None => thread_parker::current_core(),
     }
 }
 
@@ -75,7 +82,11 @@ fn park_kind(kind: Kind, wait: Wait, commit: impl FnOnce() -> bool) -> Outcome {
 
 #[inline(always)]
 fn park_task(task: &Header, kind: Kind, wait: Wait, commit: impl FnOnce() -> bool) -> Outcome {
-    refuse_where_parking_is_impossible(task);
+    if task.parking.get() != Parking::Allowed {
+        // The caller's lock first: the panic runs hooks, and those may want the same object.
+        drop(commit);
+        refuse_to_park(task);
+    }
     // Before the wait begins: from then on the field is the claimer's.
     task.core.ended.set(Ended::Woken);
     match task.core.state.begin_wait(kind, cancel::is_masked(task)) {
@@ -89,9 +100,18 @@ fn park_task(task: &Header, kind: Kind, wait: Wait, commit: impl FnOnce() -> boo
     task.deadline.set(wait.deadline);
     task.wait.set(WaitInfo { reason: wait.reason, object: wait.object });
 
-    let commit =
-        PendingCommit { base: Commit { call: run_commit(&commit) }, commit: ManuallyDrop::new(commit) };
-    suspend(task, Some(NonNull::from(&commit).cast()));
+    let mut pending = PendingCommit {
+        base: Commit { call: run_commit(&commit) },
+        commit: ManuallyDrop::new(commit),
+        unwinding: std::thread::panicking(),
+        share: Cell::new(None),
+    };
+    suspend(task, Some(NonNull::from(&mut pending).cast()));
+    if pending.unwinding
+        && let Some(share) = pending.share.take()
+    {
+        panic_count::put_back(share);
+    }
 
     task.wait.set(WaitInfo { reason: Reason::None, object: ptr::null() });
     match task.core.ended.get() {
@@ -106,6 +126,10 @@ fn park_task(task: &Header, kind: Kind, wait: Wait, commit: impl FnOnce() -> boo
 struct PendingCommit<F> {
     base: Commit,
     commit: ManuallyDrop<F>,
+    /// The task parks in a destructor while it unwinds, and takes its share of the thread's panic count along: taken
+    /// after the commit has released the caller's lock, put back after the park.
+    unwinding: bool,
+    share: Cell<Option<panic_count::Share>>,
 }
 
 /// The function that runs a commit of `F`'s type; the argument only names the type.
@@ -116,10 +140,15 @@ fn run_commit<F: FnOnce() -> bool>(_: &F) -> unsafe fn(NonNull<Commit>) -> bool 
     unsafe fn call<F: FnOnce() -> bool>(this: NonNull<Commit>) -> bool {
         // The worker's stack has nobody who could catch a panic and put the queues right.
         let bomb = AbortOnDrop("a park's commit panicked");
-        let pending: NonNull<PendingCommit<F>> = this.cast();
+        let pending: *mut PendingCommit<F> = this.cast().as_ptr();
         // SAFETY: by the contract above the closure is there, and is taken once.
-        let commit = unsafe { ManuallyDrop::take(&mut (*pending.as_ptr()).commit) };
+        let commit = unsafe { ManuallyDrop::take(&mut (*pending).commit) };
         let stays = commit();
+        // SAFETY: whoever claims the wait can't resume the task while its worker is here, so it is still suspended.
+        let pending = unsafe { &*pending };
+        if pending.unwinding {
+            pending.share.set(Some(panic_count::take()));
+        }
         std::mem::forget(bomb);
         stays
     }
@@ -130,7 +159,19 @@ fn run_commit<F: FnOnce() -> bool>(_: &F) -> unsafe fn(NonNull<Commit>) -> bool 
 #[inline]
 pub(crate) fn yield_task(task: &Header) {
     refuse_where_parking_is_impossible(task);
+    if std::thread::panicking() {
+        yield_unwinding(task);
+    } else {
+        suspend(task, None);
+    }
+}
+
+/// The yield of a task that is in a destructor while it unwinds: as a park of one.
+#[cold]
+fn yield_unwinding(task: &Header) {
+    let share = panic_count::take();
     suspend(task, None);
+    panic_count::put_back(share);
 }
 
 /// The one switch from a task to its worker.
@@ -141,21 +182,8 @@ pub(crate) fn yield_task(task: &Header) {
 #[inline(always)]
 fn suspend(task: &Header, handover: Option<NonNull<Commit>>) {
     let suspension = task.suspension.get().expect("a running task has been entered");
-    if std::thread::panicking() {
-        suspend_unwinding(suspension, handover);
-    } else {
-        // SAFETY: `task` is the running task, so this is its stack; the commit is on it.
-        unsafe { suspension.suspend(handover) }
-    }
-}
-
-/// The switch of a task that is unwinding, in a destructor: it takes its share of the thread's panic count along.
-#[cold]
-fn suspend_unwinding(suspension: Suspension, handover: Option<NonNull<Commit>>) {
-    let share = panic_count::take();
-    // SAFETY: as in `suspend`.
+    // SAFETY: `task` is the running task, so this is its stack; the commit is on it.
     unsafe { suspension.suspend(handover) }
-    panic_count::put_back(share);
 }
 
 /// To be called before something is lent to other tasks that a later wait must get back: a park that is refused there
@@ -174,7 +202,7 @@ fn refuse_where_parking_is_impossible(task: &Header) {
 }
 
 #[cold]
-fn refuse_to_park(task: &Header) {
+fn refuse_to_park(task: &Header) -> ! {
     match task.parking.get() {
         Parking::OnThreadStack => panic!(
             "a task can't park inside `on_thread_stack`: its frames lie on the worker's stack, which other tasks need; \

@@ -52,12 +52,6 @@ fn late_core() -> NonNull<ThreadCore> {
     })
 }
 
-/// A counted reference to it.
-pub(crate) fn current_ref() -> CoreRef {
-    // SAFETY: the thread's own parker is alive.
-    CoreRef::from_borrowed(unsafe { current_core().as_ref() })
-}
-
 /// Parks the current OS thread; see [`park`](super::park::park).
 pub(crate) fn park(kind: Kind, deadline: Option<Instant>, commit: impl FnOnce() -> bool) -> Outcome {
     let core = current_core();

@@ -106,6 +106,7 @@ impl Builder {
             name: self.name.map(String::into_boxed_str),
             stack_size: self.stack_size,
             place: self.worker.map_or(Place::Anywhere, Place::Worker),
+            passing: 0,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroU64;
 
 use crate::task::core::CoreRef;
-use crate::task::{current as context, thread_parker};
+use crate::task::park::current_core;
 
 /// A handle to a task or an OS thread: its identity, and the means to unpark it.
 ///
@@ -61,8 +61,6 @@ impl fmt::Debug for ThreadId {
 /// fibra::run(|| assert_eq!(fibra::thread::current().name(), Some("main")));
 /// ```
 pub fn current() -> Thread {
-    Thread(match context::task() {
-        Some(task) => CoreRef::from_borrowed(&task.core),
-        None => thread_parker::current_ref(),
-    })
+    // SAFETY: who runs is alive.
+    Thread(unsafe { CoreRef::from_borrowed(current_core()) })
 }

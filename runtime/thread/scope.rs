@@ -155,7 +155,9 @@ impl<T> Drop for Packet<'_, T> {
         let unhandled = matches!(self.result.get_mut(), Some(Err(payload)) if !payload.is::<Cancelled>());
         // The result may borrow from outside of the scope, so it goes first. Nobody could take a panic of its
         // destructor, and the scope can't end without us: as in std, that is the end of the process.
-        if catch_unwind(AssertUnwindSafe(|| *self.result.get_mut() = None)).is_err() {
+        // Shielded, so that a cancellation is not taken for one.
+        let result = self.result.get_mut();
+        if catch_unwind(AssertUnwindSafe(|| cancel::shield(|| *result = None))).is_err() {
             abort("the result of a scoped task panicked when it was dropped");
         }
         self.data.end(unhandled);
@@ -196,6 +198,8 @@ impl<'scope> Scope<'scope, '_> {
             unsafe { *task_packet.result.get() = Some(result) };
             drop(task_packet);
         };
+        // The result of `f` goes to the packet, and not by way of the task's own result.
+        let options = Options { passing: size_of::<T>(), ..options };
         // SAFETY: closure and result are `Send`; the scope does not end before the packet that the closure holds is
         // gone, and with it all that it borrows. The task's own result is `()`.
         let task = with_current(|shared| unsafe { spawn(shared, options, when_stopping, main) });

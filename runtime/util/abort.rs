@@ -1,12 +1,19 @@
 //! The end of the process after a broken invariant.
 
-use std::io::Write;
+/// Writes a line to stderr: the few reports for which there is nobody to return an error to. `eprintln!` would panic
+/// where stderr can't be written.
+macro_rules! report {
+    ($($message:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($message)*);
+    }};
+}
+pub(crate) use report;
 
 /// Ends the process: an invariant of the runtime no longer holds, and going on would touch freed memory.
 #[cold]
 pub(crate) fn abort(message: &str) -> ! {
-    // The process is about to die; there is nobody left to hand a write error to.
-    let _ = writeln!(std::io::stderr(), "fibra: fatal: {message}; aborting");
+    report!("fibra: fatal: {message}; aborting");
     std::process::abort()
 }
 

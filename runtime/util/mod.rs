@@ -5,4 +5,4 @@ pub(crate) mod atomic;
 pub(crate) mod rng;
 pub(crate) mod spin;
 
-pub(crate) use abort::{AbortOnDrop, abort};
+pub(crate) use abort::{AbortOnDrop, abort, report};
