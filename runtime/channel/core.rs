@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use super::error::{RecvTimeoutError, SendTimeoutError};
 use super::ring::Ring;
-use super::segments::Segments;
+use super::segments::{Segment, Segments};
 use crate::sync::waiter::{Claimed, End, Selected, WaitQueue, Waiter, wait_in};
 use crate::task::{Reason, Wait, checkpoint};
 use crate::util::abort;
@@ -49,9 +49,14 @@ pub(crate) trait Buffer<T>: Default {
     fn is_full(&self) -> bool;
     fn push(&mut self, message: T);
     fn pop(&mut self) -> Option<T>;
-    /// Room for [`add`](Self::add): allocates, so call it without the lock.
-    fn more_room() -> Ring<T>;
-    fn add(&mut self, room: Ring<T>);
+    /// What [`add`](Self::add) takes.
+    type Room;
+    /// Makes room without an allocation, where that is possible.
+    fn reuse(&mut self) -> bool;
+    /// Allocates, so call it without the lock.
+    fn more_room() -> Self::Room;
+    /// What comes back is to be freed without the lock.
+    fn add(&mut self, room: Self::Room) -> Option<Self::Room>;
 }
 
 /// The message on its way between two waiters' hands: a sender's is full, a receiver's empty, until they are served.
@@ -171,7 +176,7 @@ impl<T, B: Buffer<T>> Channel<T, B> {
                 wake.unpark();
                 return Ok(());
             }
-            if !state.buffer.is_full() {
+            if !state.buffer.is_full() || state.buffer.reuse() {
                 state.buffer.push(message);
                 return Ok(());
             }
@@ -182,8 +187,16 @@ impl<T, B: Buffer<T>> Channel<T, B> {
             drop(state);
             let room = B::more_room();
             state = self.state.lock();
-            if state.buffer.is_full() && !state.receivers_gone {
-                state.buffer.add(room);
+            // Somebody else may have made room meanwhile, or the receivers may have gone.
+            let superfluous = if state.buffer.is_full() && !state.receivers_gone {
+                state.buffer.add(room)
+            } else {
+                Some(room)
+            };
+            if superfluous.is_some() {
+                drop(state);
+                drop(superfluous);
+                state = self.state.lock();
             }
         }
     }
@@ -361,11 +374,16 @@ impl<T> Buffer<T> for Ring<T> {
         Ring::pop(self)
     }
 
-    fn more_room() -> Ring<T> {
-        Ring::default()
+    type Room = ();
+
+    #[inline]
+    fn reuse(&mut self) -> bool {
+        false
     }
 
-    fn add(&mut self, _room: Ring<T>) {
+    fn more_room() {}
+
+    fn add(&mut self, (): ()) -> Option<()> {
         abort("a bounded channel does not grow");
     }
 }
@@ -393,11 +411,17 @@ impl<T> Buffer<T> for Segments<T> {
         Segments::pop(self)
     }
 
-    fn more_room() -> Ring<T> {
+    type Room = Box<Segment<T>>;
+
+    fn reuse(&mut self) -> bool {
+        Segments::reuse(self)
+    }
+
+    fn more_room() -> Box<Segment<T>> {
         Segments::segment()
     }
 
-    fn add(&mut self, room: Ring<T>) {
-        Segments::add(self, room);
+    fn add(&mut self, room: Box<Segment<T>>) -> Option<Box<Segment<T>>> {
+        Segments::add(self, room)
     }
 }

@@ -32,6 +32,10 @@ impl<T> Ring<T> {
         self.len
     }
 
+    pub(crate) fn capacity(&self) -> usize {
+        self.slots.len()
+    }
+
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.len == self.slots.len()

@@ -17,6 +17,7 @@
 //! waiters of its own round from those of the next.
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -63,6 +64,10 @@ const ROUND: u64 = WAITERS - 1;
 pub struct WaitGroup {
     inner: Arc<Inner>,
 }
+
+// No waiter can see a broken state: the lock inside is held for a few instructions that don't unwind.
+impl UnwindSafe for WaitGroup {}
+impl RefUnwindSafe for WaitGroup {}
 
 struct Inner {
     word: AtomicU64,
