@@ -15,6 +15,7 @@ use super::{shutdown, watchdog};
 use crate::stack::{self, Class};
 use crate::task::describe::describe;
 use crate::task::hook;
+use crate::task::park::assert_parking_is_possible;
 
 /// The environment variable that sets the number of workers where the program doesn't.
 const WORKERS_VARIABLE: &str = "FIBRA_WORKERS";
@@ -114,6 +115,7 @@ impl Builder {
         F: FnOnce() -> T + Send,
         T: Send,
     {
+        assert_parking_is_possible();
         Ok(self.build()?.run(f))
     }
 
@@ -233,6 +235,7 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
+    assert_parking_is_possible();
     let runtime = Builder::new().build();
     runtime.unwrap_or_else(|error| panic!("failed to start a runtime: {error}")).run(f)
 }

@@ -41,7 +41,7 @@ impl<T: Linked> Inbox<T> {
         Self { head: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// Anybody: adds `item`. Sequentially consistent, because the pusher then looks whether the owner sleeps.
+    /// Anybody: adds `item`. Who then looks whether the owner sleeps needs a fence in between; `Bed::summon` has it.
     pub(crate) fn push(&self, item: T) {
         let new = item.into_ptr();
         let mut head = self.head.load(Ordering::Relaxed);
@@ -49,8 +49,7 @@ impl<T: Linked> Inbox<T> {
             // Relaxed: published by the exchange below.
             item.link().store(head, Ordering::Relaxed);
             // Release: pairs with the Acquire in `drain`; the item's fields are visible to the owner.
-            // SeqCst: pairs with the fence in `Bed::lie_down`; either the owner sees the item, or we see it asleep.
-            match self.head.compare_exchange_weak(head, new, Ordering::SeqCst, Ordering::Relaxed) {
+            match self.head.compare_exchange_weak(head, new, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(actual) => head = actual,
             }

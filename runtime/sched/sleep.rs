@@ -15,8 +15,8 @@
 //! Why no work is forgotten, for a producer P and a worker W that lies down:
 //!
 //! - *A wake for W itself* (inbox): P pushes, then loads W's bed; W sets its bed to ASLEEP, then looks at its inbox.
-//!   All four are sequentially consistent (or have such a fence between), so not both can miss: P sees ASLEEP and
-//!   summons, or W sees the task.
+//!   Both have a sequentially consistent fence between the two, so not both can miss: P sees ASLEEP and summons, or W
+//!   sees the task.
 //! - *Work for anybody* (deque, injector): P pushes, fence, loads the census. If it finds a sleeper and no searcher,
 //!   it calls one. If it finds a searcher S, it leaves the work to S; S either finds it, or gives up. S gives up by
 //!   leaving the census as a searcher and entering it as a sleeper in one step, and *then* looks at all queues again.
@@ -113,8 +113,8 @@ impl Bed {
         self.0.store(ASLEEP, Ordering::Relaxed);
         let change = if searching { SLEEPER.wrapping_sub(SEARCHER) } else { SLEEPER };
         census.word.fetch_add(change, Ordering::SeqCst);
-        // Pairs with the exchange in `Inbox::push` and the fence in `needs_call`: what was pushed before those saw us
-        // awake is visible to the looks that follow.
+        // Pairs with the fences in `summon` and `needs_call`: what was pushed before those saw us awake is visible to the
+        // looks that follow.
         fence(Ordering::SeqCst);
     }
 
@@ -142,7 +142,8 @@ impl Bed {
     /// After a push to the owner's inbox: true if it slept, and the caller must now make the wake-up call.
     #[inline]
     pub(crate) fn summon(&self, census: &Census) -> bool {
-        // SeqCst: follows the exchange in `Inbox::push` and pairs with the fence in `lie_down`.
+        // Between the push and this look; pairs with the fence in `lie_down`: either we see the owner asleep, or its last
+        // look sees the push.
         fence(Ordering::SeqCst);
         self.0.load(Ordering::Relaxed) == ASLEEP && self.leave(census, SUMMONED, SLEEPER)
     }
@@ -285,7 +286,7 @@ mod loom_tests {
                 thread::spawn(move || world.search_then_sleep(0, false))
             };
             // The push of `Inbox::push`, in the ordering it uses.
-            world.work.fetch_add(1, Ordering::SeqCst);
+            world.work.fetch_add(1, Ordering::Release);
             let summoned = world.beds[0].summon(&world.census);
             let sleeps = worker.join().unwrap();
             let left = world.work.load(Ordering::Relaxed);

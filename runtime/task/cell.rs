@@ -146,10 +146,12 @@ unsafe fn take_result<F, T>(header: NonNull<Header>, out: *mut ()) {
 /// `header` was allocated with these types; its result is there and belongs to the caller.
 unsafe fn drop_result<F, T>(header: NonNull<Header>) {
     // SAFETY: by the contract.
-    let result = unsafe { ManuallyDrop::take(&mut (*content::<F, T>(header)).result) };
-    // A destructor that panics has been reported by the panic hook. There is nobody to hand the payload to, and its
-    // own destructor might panic again, so it is leaked.
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| cancel::shield(|| drop(result)))) {
+    let content = unsafe { content::<F, T>(header) };
+    // In place, since it may be large. A destructor that panics has been reported by the panic hook. There is nobody to
+    // hand the payload to, and its own destructor might panic again, so it is leaked.
+    // SAFETY: by the contract the result is there, and is dropped once.
+    let drop_in_place = || cancel::shield(|| unsafe { ManuallyDrop::drop(&mut (*content).result) });
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(drop_in_place)) {
         std::mem::forget(payload);
     }
 }

@@ -180,6 +180,15 @@ mod tests {
     }
 
     #[test]
+    fn a_claim_by_another_leaves_nothing_for_unpark_to_claim() {
+        let state = State::new();
+        assert_eq!(state.begin_wait(Kind::Token, false), Begin::Begun);
+        assert!(state.claim());
+        assert!(!state.unpark(), "the wait is over: this is a token for the next one");
+        assert_eq!(state.begin_wait(Kind::Token, false), Begin::HadToken);
+    }
+
+    #[test]
     fn cancellation_is_sticky_and_respects_the_shield() {
         let state = State::new();
         assert_eq!(state.begin_wait(Kind::Node, true), Begin::Begun);
@@ -195,6 +204,7 @@ mod tests {
 #[cfg(all(test, fibra_loom))]
 mod loom_tests {
     use super::*;
+    use loom::cell::UnsafeCell;
     use loom::sync::Arc;
     use loom::sync::atomic::AtomicUsize;
     use loom::thread;
@@ -217,6 +227,80 @@ mod loom_tests {
                 .collect();
             racers.into_iter().for_each(|r| r.join().unwrap());
             assert_eq!(shared.1.load(Ordering::Relaxed), 1);
+        });
+    }
+
+    /// The plain fields around a wait, as `park_task` and `end_wait` use them: loom reports any access that races.
+    struct Fields {
+        state: State,
+        /// What the waiter leaves for the claimer.
+        wait: UnsafeCell<u32>,
+        /// How the wait ended: reset by the owner before it begins, written by the claimer.
+        ended: UnsafeCell<u32>,
+        runnable: AtomicUsize,
+    }
+
+    impl Fields {
+        fn end(&self, how: u32) {
+            self.wait.with(|wait| {
+                // SAFETY: loom checks it: the claim gives the field to us.
+                assert_eq!(unsafe { *wait }, 7);
+            });
+            self.ended.with_mut(|ended| {
+                // SAFETY: as above.
+                unsafe { *ended = how }
+            });
+            // As the queues do: Release, for the home worker's Acquire.
+            self.runnable.store(1, Ordering::Release);
+        }
+    }
+
+    #[test]
+    fn loom_the_claim_hands_the_fields_of_a_wait_to_and_fro() {
+        loom::model(|| {
+            let fields = Arc::new(Fields {
+                state: State::new(),
+                wait: UnsafeCell::new(0),
+                ended: UnsafeCell::new(0),
+                runnable: AtomicUsize::new(0),
+            });
+            let racers: Vec<_> = [(State::claim as fn(&State) -> bool, 1), (State::cancel, 2)]
+                .into_iter()
+                .map(|(race, how)| {
+                    let fields = fields.clone();
+                    thread::spawn(move || {
+                        let won = race(&fields.state);
+                        if won {
+                            fields.end(how);
+                        }
+                        won
+                    })
+                })
+                .collect();
+            fields.wait.with_mut(|wait| {
+                // SAFETY: loom checks it: no wait has begun.
+                unsafe { *wait = 7 }
+            });
+            fields.ended.with_mut(|ended| {
+                // SAFETY: as above.
+                unsafe { *ended = 0 }
+            });
+            let begin = fields.state.begin_wait(Kind::Node, false);
+            let mut won = 0;
+            for racer in racers {
+                won += u32::from(racer.join().unwrap());
+            }
+            if begin == Begin::Cancelled {
+                assert_eq!(won, 0);
+                return;
+            }
+            // A waker that came before the wait finds nothing, so there may be no claim; a canceller always counts.
+            assert_eq!(won, 1);
+            assert_eq!(fields.runnable.load(Ordering::Acquire), 1);
+            fields.ended.with(|ended| {
+                // SAFETY: loom checks it: the claimer has given the field back.
+                assert_ne!(unsafe { *ended }, 0, "how the wait ended is not overwritten");
+            });
         });
     }
 
