@@ -411,17 +411,17 @@ impl<T> Buffer<T> for Segments<T> {
         Segments::pop(self)
     }
 
-    type Room = Box<Segment<T>>;
+    type Room = Segment<T>;
 
     fn reuse(&mut self) -> bool {
         Segments::reuse(self)
     }
 
-    fn more_room() -> Box<Segment<T>> {
+    fn more_room() -> Segment<T> {
         Segments::segment()
     }
 
-    fn add(&mut self, room: Box<Segment<T>>) -> Option<Box<Segment<T>>> {
+    fn add(&mut self, room: Segment<T>) -> Option<Segment<T>> {
         Segments::add(self, room)
     }
 }

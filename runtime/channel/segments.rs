@@ -10,8 +10,8 @@
 //! Rejected: one ring that doubles, or a growing list of segments. Moving a million messages, or the list of their
 //! segments, under the channel's spin lock would stop everybody else for milliseconds.
 
+use std::collections::LinkedList;
 use std::mem;
-use std::ptr::NonNull;
 
 use super::ring::Ring;
 
@@ -20,58 +20,14 @@ pub(crate) struct Segments<T> {
     // Every message in `front` is older than those in `middle`, and those are older than the ones in `back`.
     // In this order, so that discarded messages are dropped in the order of their sending.
     front: Ring<T>,
-    middle: Chain<T>,
+    middle: LinkedList<Ring<T>>,
     back: Ring<T>,
     /// An empty segment for the next growth: a queue that grows and shrinks allocates nothing.
-    spare: Option<Box<Segment<T>>>,
+    spare: Option<Segment<T>>,
 }
 
-/// A piece of the queue, and the link that it needs in the middle.
-pub(crate) struct Segment<T> {
-    ring: Ring<T>,
-    next: Option<Box<Segment<T>>>,
-}
-
-/// Full segments, the oldest first.
-struct Chain<T> {
-    // `last` is the last segment that is reachable from `first`; `len` is their number.
-    first: Option<Box<Segment<T>>>,
-    last: Option<NonNull<Segment<T>>>,
-    len: usize,
-}
-
-// SAFETY: `last` points into what `first` owns, so a chain moves between threads as its messages do.
-unsafe impl<T: Send> Send for Chain<T> {}
-
-impl<T> Chain<T> {
-    fn push(&mut self, mut segment: Box<Segment<T>>) {
-        let new_last = Some(NonNull::from(&mut *segment));
-        match self.last {
-            // SAFETY: `first` owns it, and no reference to it exists.
-            Some(mut last) => unsafe { last.as_mut() }.next = Some(segment),
-            None => self.first = Some(segment),
-        }
-        self.last = new_last;
-        self.len += 1;
-    }
-
-    fn pop(&mut self) -> Option<Box<Segment<T>>> {
-        let mut segment = self.first.take()?;
-        self.first = segment.next.take();
-        if self.first.is_none() {
-            self.last = None;
-        }
-        self.len -= 1;
-        Some(segment)
-    }
-}
-
-/// One by one: a million messages are too many links for a recursion.
-impl<T> Drop for Chain<T> {
-    fn drop(&mut self) {
-        while self.pop().is_some() {}
-    }
-}
+/// One segment, in a list of its own: linking it into another list allocates nothing.
+pub(crate) type Segment<T> = LinkedList<Ring<T>>;
 
 impl<T> Segments<T> {
     /// How many messages a segment holds: about 2 KiB of them, but not so few that the list outweighs them.
@@ -85,19 +41,20 @@ impl<T> Segments<T> {
     };
 
     /// A segment for [`add`](Self::add), which the caller makes outside of its lock.
-    pub(crate) fn segment() -> Box<Segment<T>> {
-        Box::new(Segment { ring: Ring::new(Self::SEGMENT), next: None })
+    pub(crate) fn segment() -> Segment<T> {
+        LinkedList::from([Ring::new(Self::SEGMENT)])
     }
 
     /// Gives the queue room for more messages. What comes back is to be freed outside of the lock.
-    pub(crate) fn add(&mut self, mut segment: Box<Segment<T>>) -> Option<Box<Segment<T>>> {
+    pub(crate) fn add(&mut self, mut segment: Segment<T>) -> Option<Segment<T>> {
         // The new segment gives its room away, and carries the full ring into the middle.
-        mem::swap(&mut self.back, &mut segment.ring);
-        if segment.ring.len() == 0 {
+        let ring = segment.front_mut()?;
+        mem::swap(&mut self.back, ring);
+        if ring.len() == 0 {
             return Some(segment);
         }
-        debug_assert!(segment.ring.is_full());
-        self.middle.push(segment);
+        debug_assert!(ring.is_full());
+        self.middle.append(&mut segment);
         None
     }
 
@@ -121,7 +78,7 @@ impl<T> Segments<T> {
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.front.len() + self.middle.len * Self::SEGMENT + self.back.len()
+        self.front.len() + self.middle.len() * Self::SEGMENT + self.back.len()
     }
 
     #[inline]
@@ -138,23 +95,24 @@ impl<T> Segments<T> {
     }
 
     fn refill_front(&mut self) {
-        match self.middle.pop() {
-            Some(mut oldest) => {
-                mem::swap(&mut self.front, &mut oldest.ring);
-                // The former front is as large as any segment, or it is the first and has no slots.
-                if oldest.ring.capacity() != 0 {
-                    self.spare = Some(oldest);
-                }
+        if self.middle.is_empty() {
+            return mem::swap(&mut self.front, &mut self.back);
+        }
+        let rest = self.middle.split_off(1);
+        let mut oldest = mem::replace(&mut self.middle, rest);
+        if let Some(ring) = oldest.front_mut() {
+            mem::swap(&mut self.front, ring);
+            // The former front is as large as any segment, or it is the first and has no slots.
+            if ring.capacity() != 0 {
+                self.spare = Some(oldest);
             }
-            None => mem::swap(&mut self.front, &mut self.back),
         }
     }
 }
 
 impl<T> Default for Segments<T> {
     fn default() -> Self {
-        let middle = Chain { first: None, last: None, len: 0 };
-        Self { front: Ring::default(), middle, back: Ring::default(), spare: None }
+        Self { front: Ring::default(), middle: LinkedList::new(), back: Ring::default(), spare: None }
     }
 }
 

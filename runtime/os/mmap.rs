@@ -119,6 +119,14 @@ pub(crate) unsafe fn lock_on_fault(address: usize, len: usize) -> io::Result<()>
         .map(drop)
 }
 
+/// Whether the kernel can read the byte at `address` on our behalf.
+pub(crate) fn is_readable(address: usize) -> bool {
+    // The kernel reads a path there, and says so if it can't. Whatever the path is, looking for it changes nothing.
+    // SAFETY: the kernel checks the address; we don't touch it.
+    let result = unsafe { libc::access(ptr::without_provenance(address), libc::F_OK) };
+    result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::EFAULT)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

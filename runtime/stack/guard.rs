@@ -14,6 +14,7 @@
 
 use std::env;
 use std::io;
+use std::sync::OnceLock;
 
 use crate::os::mmap::{self, Access, Advice};
 
@@ -53,11 +54,19 @@ pub(super) unsafe fn install(kind: Kind, limit: usize) -> io::Result<Kind> {
         // SAFETY: the range is the slot's lowest part, and unused like all of it.
         match unsafe { mmap::advise(limit, size(), Advice::GuardInstall) } {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+            Ok(()) if !markers_work(limit) => {}
             result => return result.map(|()| Kind::Marker),
         }
     }
     // SAFETY: as above.
     unsafe { mmap::protect(limit, size(), Access::Nothing) }.map(|()| Kind::Mprotect)
+}
+
+/// Whether a marker that has just been installed at `address` really guards it. Emulated kernels answer "done" to advice
+/// that they don't know, and every stack would be unguarded. Asked once per process.
+fn markers_work(address: usize) -> bool {
+    static WORK: OnceLock<bool> = OnceLock::new();
+    *WORK.get_or_init(|| !mmap::is_readable(address))
 }
 
 #[cfg(test)]

@@ -318,8 +318,9 @@ pub(crate) unsafe fn wait_in<S, P>(
     let leave = Leave { lock, queue, node };
     node.selected.set(Selected::Nothing);
     // SAFETY: by our contract the node is in no queue. It is borrowed, so it can't move while this function runs, and
-    // `leave` takes it out on every way out of it. `park` begins the wait before it runs or drops the closure below,
-    // which is what releases the lock.
+    // `leave` takes it out on every way out of it. `park` begins the wait before it runs the closure below, which is
+    // what releases the lock. Where it drops the closure unrun no wait has begun: a waker that meets the node then fails
+    // to claim us, and we don't wait for anything else before `leave` has taken the node out.
     unsafe {
         match end {
             End::Back => queue(&mut guard).push_back(node),

@@ -87,6 +87,12 @@ fn park_task(task: &Header, kind: Kind, wait: Wait, commit: impl FnOnce() -> boo
         drop(commit);
         refuse_to_park(task);
     }
+    if wait.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+        // Too late to wait: neither a switch nor a timer, which a busy worker might come to much later.
+        drop(commit);
+        let woken = kind == Kind::Token && task.core.state.take_token();
+        return if woken { Outcome::Woken } else { Outcome::TimedOut };
+    }
     // Before the wait begins: from then on the field is the claimer's.
     task.core.ended.set(Ended::Woken);
     match task.core.state.begin_wait(kind, cancel::is_masked(task)) {

@@ -8,7 +8,7 @@
 //! | `WAITING` | `begin_wait` | the claim | owner sets, the claimer clears |
 //! | `FOR_TOKEN` | `begin_wait(Token)`: an `unpark` may claim | with `WAITING` | the same |
 //! | `SHIELDED` | `begin_wait` under a shield: a canceller may not claim | with `WAITING` | the same |
-//! | `TOKEN` | `unpark` outside of a token wait | `begin_wait(Token)` consumes it | anybody sets, owner clears |
+//! | `TOKEN` | `unpark` outside of a token wait | `begin_wait(Token)` or `take_token` consumes it | anybody sets, owner clears |
 //! | `CANCELLED` | `cancel` | never: it is sticky | anybody |
 //!
 //! | transition | from | to | returns |
@@ -99,6 +99,12 @@ impl State {
                 Err(actual) => current = actual,
             }
         }
+    }
+
+    /// Owner only, outside of a wait: consumes the user's token. False: there is none.
+    pub(crate) fn take_token(&self) -> bool {
+        // Acquire: as in `begin_wait`.
+        self.0.fetch_and(!TOKEN, Ordering::Acquire) & TOKEN != 0
     }
 
     /// Claims the wait, if there is one that nobody has claimed.

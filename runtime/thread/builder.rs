@@ -11,7 +11,7 @@ use crate::sched::{Options, Place, WhenStopping, Worker, spawn, with_current};
 ///
 /// ```
 /// fibra::run(|| {
-///     let deep = fibra::thread::Builder::new().name("deep").stack_size(4 << 20);
+///     let deep = fibra::thread::Builder::new().name("deep".into()).stack_size(4 << 20);
 ///     let task = deep.spawn(|| fibra::thread::current().name().map(str::to_owned))?;
 ///     assert_eq!(task.join().unwrap().as_deref(), Some("deep"));
 ///     Ok::<(), std::io::Error>(())
@@ -33,8 +33,8 @@ impl Builder {
     }
 
     /// What reports and panic messages call the task. Costs the spawn an allocation and a lock.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
+    pub fn name(mut self, name: String) -> Self {
+        self.name = Some(name);
         self
     }
 

@@ -51,9 +51,9 @@ where
 ///     assert_eq!(error.kind(), std::io::ErrorKind::QuotaExceeded);
 ///     first.thread().unpark();
 ///     first.join().unwrap();
-///     Ok(())
-/// })
-/// # as std::io::Result<()>
+///     Ok::<(), std::io::Error>(())
+/// })?;
+/// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn try_spawn<F, T>(f: F) -> io::Result<JoinHandle<T>>
 where
