@@ -99,9 +99,7 @@ impl Linked for TaskPtr {
     }
 
     fn link(&self) -> &AtomicPtr<Header> {
-        let task: &Header = self;
-        // SAFETY: only the lifetime changes: the task outlives the inbox's use of the link.
-        unsafe { &*ptr::from_ref(&task.inbox_link) }
+        &self.inbox_link
     }
 }
 
