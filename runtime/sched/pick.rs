@@ -28,7 +28,7 @@ const TURN_EVERY: Duration = Duration::from_millis(10);
 
 impl Worker {
     /// The next task to run from this worker's own queues or the injector.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pick(&self) -> Option<TaskPtr> {
         if self.cadence.tick() {
             self.read_clock();
@@ -55,6 +55,11 @@ impl Worker {
             return Some(task);
         }
         self.ready_picks.set(0);
+        self.pick_unstarted()
+    }
+
+    #[inline(never)]
+    fn pick_unstarted(&self) -> Option<TaskPtr> {
         self.unstarted.pop().or_else(|| self.pick_injected())
     }
 
@@ -87,6 +92,7 @@ impl Worker {
     }
 
     /// An unstarted task out of turn: the oldest of ours, or an injected one.
+    #[inline(never)]
     fn pick_oldest(&self) -> Option<TaskPtr> {
         self.oldest_first.set(false);
         self.ready_picks.set(0);

@@ -49,7 +49,9 @@ impl Worker {
                     self.look_around(Instant::now());
                 }
                 self.ready.push_back(task);
-                self.oldest_first.set(true);
+                if !self.unstarted.is_empty() {
+                    self.oldest_first.set(true);
+                }
                 false
             }
             Step::Parked(commit) => !self.commit(task, commit),
@@ -76,6 +78,7 @@ impl Worker {
     }
 
     /// Gives an unstarted task a home and a stack. False: it starts elsewhere, or can't start.
+    #[inline(never)]
     fn start(&self, task: TaskPtr) -> bool {
         let stopping = self.shared().is_stopping();
         // One that was meant for another worker and stolen from it counts as unplaced.

@@ -22,6 +22,10 @@ const SLICE: Duration = Duration::from_millis(10);
 /// So many rounds everybody must have slept before the watchdog does.
 const IDLE_ROUNDS: u32 = 2;
 
+/// While the workers are busy the depot gives memory back only once in so many rounds, a second: it interrupts every core
+/// to do so, and what was needed a moment ago will be needed again.
+const ROUNDS_PER_BUSY_TRIM: u32 = 200;
+
 /// What the watchdog remembers of a worker.
 #[derive(Clone, Copy, Default)]
 struct Sighting {
@@ -33,11 +37,18 @@ struct Sighting {
 pub(crate) fn watch(shared: &Arc<Shared>) {
     let mut sightings = vec![Sighting::default(); shared.remotes.len()];
     let mut idle_rounds = 0;
+    let mut rounds_to_trim = ROUNDS_PER_BUSY_TRIM;
+    let mut trimming = true;
     while !shared.alarm.has_ended() {
         let busy = look_at_workers(shared, &mut sightings);
         idle_rounds = if busy { 0 } else { idle_rounds + 1 };
-        let trimming = stack::trim();
-        if idle_rounds > IDLE_ROUNDS && !trimming {
+        let idle = idle_rounds > IDLE_ROUNDS;
+        rounds_to_trim = rounds_to_trim.saturating_sub(1);
+        if idle || rounds_to_trim == 0 {
+            rounds_to_trim = ROUNDS_PER_BUSY_TRIM;
+            trimming = stack::trim();
+        }
+        if idle && !trimming {
             cells::trim();
             shared.alarm.sleep(|| shared.remotes.iter().any(|remote| !remote.bed.is_asleep()));
             idle_rounds = 0;
