@@ -29,8 +29,8 @@ const ALIGN: usize = 16;
 /// Cells in a full chain.
 const CHAIN: u32 = 64;
 
-/// So many chains of a size wait in the depot: 4,096 cells, at most 2 MiB.
-const DEPOT_CHAINS: usize = 64;
+/// So many chains of a size wait in the depot: 16,384 cells, at most 8 MiB, until everybody is idle.
+const DEPOT_CHAINS: usize = 256;
 
 /// A list of exactly [`CHAIN`] cells.
 struct Chain(NonNull<Link>);
