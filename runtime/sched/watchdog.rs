@@ -19,7 +19,7 @@ use crate::task::cells;
 const ROUND: Duration = Duration::from_millis(5);
 const SLICE: Duration = Duration::from_millis(10);
 
-/// So many rounds everybody must have slept before the watchdog does.
+/// So many rounds everybody must have slept through before the watchdog sleeps too.
 const IDLE_ROUNDS: u32 = 2;
 
 /// While the workers are busy the depot gives memory back only once in so many rounds, a second: it interrupts every core
@@ -58,17 +58,16 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
     }
 }
 
-/// Raises the flags of workers that have not moved for a slice. Returns whether any worker is awake.
+/// Raises the flags of workers that have not moved for a slice. Returns whether any worker is awake, or has been since
+/// the last look.
 fn look_at_workers(shared: &Shared, sightings: &mut [Sighting]) -> bool {
     let mut busy = false;
     for (remote, sighting) in shared.remotes.iter().zip(sightings) {
-        if remote.bed.is_asleep() || remote.answered.load(Ordering::Relaxed) {
-            sighting.for_rounds = 0;
-            continue;
-        }
-        busy = true;
         let slice = remote.slice.load(Ordering::Relaxed);
-        if slice != sighting.slice {
+        let moved = slice != sighting.slice;
+        let asleep = remote.bed.is_asleep() || remote.answered.load(Ordering::Relaxed);
+        busy |= moved || !asleep;
+        if moved || asleep {
             *sighting = Sighting { slice, for_rounds: 0 };
             continue;
         }
