@@ -7,15 +7,15 @@
 //! ```text
 //! $ cargo run --release --example context_switch          # or with the job's size in million steps: -- 400
 //! ns a switch             task   OS thread
-//! park and unpark           30        2033
-//! yield among 1000          33        2969
+//! park and unpark           32       12911
+//! yield among 1000          12        2183
 //!
 //! a job of 100 million steps cut into           million steps a second
-//!      1 tasks   ████████████████████                       1202
+//!      1 tasks   ████████████████████                       1207
 //!    …
-//!   1000 tasks   ████████████████████████████████████████   2401
+//!   1000 tasks   ████████████████████████████████████████   2359
 //!    …
-//!   2000 threads ██████████                                  596
+//!   2000 threads ████████████                                688
 //! ```
 
 use std::hint::black_box;

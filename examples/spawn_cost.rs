@@ -6,9 +6,9 @@
 //! ```text
 //! $ cargo run --release --example spawn_cost              # or with a count of tasks a round: -- 1000000
 //! spawn and join, ns each      in turn   a hundred at a time
-//! task                             117                   133
-//! OS thread                      37259                 55564
-//! ratio                            319                   417
+//! task                              94                   101
+//! OS thread                      51990                 55542
+//! ratio                            552                   548
 //! ```
 
 use std::time::Instant;
