@@ -110,9 +110,8 @@ pub(crate) fn give_back(stack: Stack) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{in_child, is_child, touch};
+    use super::super::testing::{in_child, is_child};
     use super::*;
-    use std::time::Instant;
 
     #[test]
     fn the_stack_given_back_last_is_lent_first() {
@@ -198,34 +197,5 @@ mod tests {
 
     fn mark(stack: &Stack) -> *mut u8 {
         std::ptr::with_exposed_provenance_mut(stack.base().get() - 1)
-    }
-
-    /// Prints what lending costs: `cargo test --release --lib stack -- --ignored --nocapture cost`.
-    #[test]
-    #[ignore = "measures"]
-    fn cost() {
-        const N: u32 = 100_000;
-        let cache = Cache::new();
-        let start = Instant::now();
-        let stacks: Vec<_> = (0..N).map(|_| cache.lend(Class::DEFAULT).unwrap()).collect();
-        println!("first lend: {:?}", start.elapsed() / N);
-        let start = Instant::now();
-        stacks.iter().for_each(touch);
-        println!("first touch: {:?}", start.elapsed() / N);
-        let start = Instant::now();
-        stacks.into_iter().for_each(|s| cache.give_back(s));
-        println!("give back, all to the depot: {:?}", start.elapsed() / N);
-        let start = Instant::now();
-        let stacks: Vec<_> = (0..N).map(|_| cache.lend(Class::DEFAULT).unwrap()).collect();
-        println!("lend again, all from the depot: {:?}", start.elapsed() / N);
-        stacks.into_iter().for_each(|s| cache.give_back(s));
-        let hot = (0..200).map(|_| {
-            let start = Instant::now();
-            for _ in 0..N {
-                cache.give_back(cache.lend(std::hint::black_box(Class::DEFAULT)).unwrap());
-            }
-            start.elapsed().as_nanos() * 1000 / u128::from(N)
-        });
-        println!("hot lend + give back: {} ps, the best of 200 rounds", hot.min().unwrap());
     }
 }
