@@ -148,7 +148,8 @@ impl Worker {
     /// There is no stack for this task: its closure is dropped, and its joiner gets the error.
     #[cold]
     fn fail_to_start(&self, task: TaskPtr, error: StackError) {
-        let _ = self;
+        // Relaxed: a late reader makes one more task that can't start.
+        self.shared().starved.store(true, Ordering::Relaxed);
         let detached = task.join.is_detached();
         if detached {
             let name = task.core.name.as_deref().unwrap_or("<unnamed>");

@@ -56,6 +56,9 @@ pub(crate) struct Shared {
     pub(crate) stopping: AtomicBool,
     /// Set when the ending took too long: workers name what they still have, and stop for good.
     pub(crate) abandoned: AtomicBool,
+    /// The last task that was about to start found no stack: until one can be had, spawns reserve theirs, and so learn of
+    /// it.
+    pub(crate) starved: AtomicBool,
     /// How many spawns from outside of their target's thread are under way; see [`Shared::enter`].
     entrants: AtomicUsize,
     /// Unfinished tasks; counted only where `max_tasks` limits them.
@@ -132,6 +135,7 @@ impl Shared {
                 futile_calls: AtomicU32::new(0),
                 stopping: AtomicBool::new(false),
                 abandoned: AtomicBool::new(false),
+                starved: AtomicBool::new(false),
                 entrants: AtomicUsize::new(0),
                 live: AtomicUsize::new(0),
                 names: Mutex::default(),

@@ -3,6 +3,7 @@
 use std::io;
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::schedule::schedule;
 use super::shared::Shared;
@@ -138,8 +139,13 @@ unsafe fn create_cell<F: FnOnce() -> T, T>(
             format!("worker({index}): the runtime has {} workers, counted from 0", shared.remotes.len());
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
-    // A stack of an unusual size is reserved now: whether it can be had is the spawner's business.
-    let reserved = if class == shared.config.class { None } else { Some(reserve(class)?) };
+    // A stack of an unusual size is reserved now: whether it can be had is the spawner's business. So is any stack when
+    // they have run out.
+    let starved = shared.starved.load(Ordering::Relaxed);
+    let reserved = if class == shared.config.class && !starved { None } else { Some(reserve(class)?) };
+    if starved {
+        shared.starved.store(false, Ordering::Relaxed);
+    }
     let admission = match shared.admit() {
         Ok(admission) => admission,
         Err(error) => {

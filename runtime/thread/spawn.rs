@@ -38,8 +38,9 @@ where
 ///
 /// # Errors
 ///
-/// `QuotaExceeded` if [`max_tasks`](crate::Builder::max_tasks) tasks are unfinished; an error of another kind if the
-/// global runtime can't be started, or if the task's runtime is ending. `f` is dropped then.
+/// `QuotaExceeded` if [`max_tasks`](crate::Builder::max_tasks) tasks are unfinished; `OutOfMemory` if the system has run
+/// out of stacks; an error of another kind if the global runtime can't be started, or if the task's runtime is ending.
+/// `f` is dropped then.
 ///
 /// # Examples
 ///
