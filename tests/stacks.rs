@@ -2,7 +2,8 @@
 
 mod support;
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fibra::thread::Builder;
 use support::{in_child, rss_kib, stderr, wait_until};
@@ -10,8 +11,16 @@ use support::{in_child, rss_kib, stderr, wait_until};
 /// Spawns `n` tasks that park, and joins them; returns the greatest resident memory in KiB, above that of the start.
 fn park_and_join(n: usize) -> usize {
     let start = rss_kib();
-    let tasks: Vec<_> = (0..n).map(|_| fibra::spawn(fibra::thread::park)).collect();
-    fibra::sleep(Duration::from_millis(300));
+    let alive = Arc::new(AtomicUsize::new(0));
+    let live = || {
+        let alive = alive.clone();
+        move || {
+            alive.fetch_add(1, Ordering::Relaxed);
+            fibra::thread::park();
+        }
+    };
+    let tasks: Vec<_> = (0..n).map(|_| fibra::spawn(live())).collect();
+    wait_until("all tasks have started", || alive.load(Ordering::Relaxed) == n);
     let peak = rss_kib();
     for task in tasks {
         task.thread().unpark();
@@ -58,6 +67,43 @@ fn tasks_run_with_mprotected_guards() {
         let peak = fibra::run(|| park_and_join(10_000));
         assert!(peak < 100 << 10, "10,000 tasks took {peak} KiB");
     });
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+/// With guards that take map entries the process can't have more than some 33,000 stacks by default; with a higher limit
+/// this test would need more memory than it is worth, and stops without an error.
+#[test]
+fn running_out_of_stacks_is_an_error_of_try_spawn_and_passes() {
+    const ENOUGH: usize = 40_000;
+    let run = || {
+        fibra::Builder::new().workers(1).run(|| {
+            let (mut parked, mut refusal) = (Vec::new(), None);
+            while refusal.is_none() && parked.len() < ENOUGH {
+                match fibra::try_spawn(fibra::thread::park) {
+                    Ok(task) => parked.push(task),
+                    Err(error) => refusal = Some(error),
+                }
+                fibra::yield_now();
+            }
+            let mut unstarted = 0;
+            for task in parked {
+                task.thread().unpark();
+                if let Err(payload) = task.join() {
+                    let error = payload.downcast::<std::io::Error>().expect("the error of the stack");
+                    assert!(error.to_string().contains("vm.max_map_count"), "{error}");
+                    unstarted += 1;
+                }
+            }
+            if let Some(error) = refusal {
+                assert_eq!(error.kind(), std::io::ErrorKind::OutOfMemory);
+                assert!(error.to_string().contains("vm.max_map_count"), "{error}");
+                assert_ne!(unstarted, 0, "somebody had to find out");
+            }
+            assert_eq!(fibra::spawn(|| "there are stacks again").join().unwrap(), "there are stacks again");
+        })
+    };
+    let test = "running_out_of_stacks_is_an_error_of_try_spawn_and_passes";
+    let output = in_child(test, &[("FIBRA_STACK_GUARD", "mprotect")], || run().unwrap());
     assert!(output.status.success(), "{}", stderr(&output));
 }
 
