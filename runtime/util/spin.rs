@@ -52,12 +52,6 @@ impl<T> SpinLock<T> {
             }
         }
     }
-
-    /// The value, without a lock: `&mut self` proves that nobody else is here.
-    #[allow(dead_code)]
-    pub(crate) fn get_mut(&mut self) -> &mut T {
-        self.value.get_mut()
-    }
 }
 
 /// Holds a [`SpinLock`]; released when dropped.
