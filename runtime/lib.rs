@@ -58,6 +58,8 @@ pub mod channel;
 
 pub mod thread;
 
+pub mod io;
+
 pub use sched::{Builder, Handle, Runtime, run};
 pub use task::cancel::Cancelled;
 pub use thread::{JoinHandle, on_thread_stack, scope, sleep, spawn, spawn_local, try_spawn, yield_now};

@@ -12,8 +12,10 @@ use std::fs;
 use std::path::Path;
 
 /// From top to bottom of the page: what comes earlier knows nothing of what comes later.
-const LAYERS: [&str; 10] =
-    ["os", "util", "stack", "task", "time", "poll", "sched", "sync", "channel", "thread"];
+const LAYERS: [&str; 15] = [
+    "os", "util", "stack", "task", "time", "poll", "sched", "sync", "channel", "thread", "io", "net", "fs",
+    "process", "signal",
+];
 
 #[test]
 fn files_use_only_their_own_layer_and_those_above() {

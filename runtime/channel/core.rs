@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 use super::error::{RecvTimeoutError, SendTimeoutError};
 use super::ring::Ring;
 use super::segments::{Segment, Segments};
-use crate::sync::waiter::{Claimed, End, Selected, WaitQueue, Waiter, wait_in};
+use crate::task::waiter::{Claimed, End, Selected, WaitQueue, Waiter, wait_in};
 use crate::task::{Reason, Wait, checkpoint};
 use crate::util::abort;
 use crate::util::spin::{SpinGuard, SpinLock};

@@ -1,7 +1,7 @@
 //! `epoll`: one instance, waits with nanosecond timeouts where the kernel has `epoll_pwait2` (Linux 5.11).
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,6 +14,9 @@ static NO_PWAIT2: AtomicBool = AtomicBool::new(false);
 
 /// One epoll instance.
 pub(crate) struct Epoll(OwnedFd);
+
+/// An event to be filled in by [`Epoll::wait`].
+pub(crate) const NO_EVENT: libc::epoll_event = libc::epoll_event { events: 0, u64: 0 };
 
 impl Epoll {
     pub(crate) fn new() -> io::Result<Self> {
@@ -28,6 +31,13 @@ impl Epoll {
         let mut event = libc::epoll_event { events, u64: key };
         // SAFETY: `event` lives through the call, which only reads it.
         check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &mut event) }).map(drop)
+    }
+
+    /// Watches `fd` no more.
+    pub(crate) fn delete(&self, fd: RawFd) -> io::Result<()> {
+        // SAFETY: no pointers are passed; since Linux 2.6.9 the event may be null.
+        check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_DEL, fd, ptr::null_mut()) })
+            .map(drop)
     }
 
     /// Waits for events, at most for `timeout` (`None`: for ever), and returns how many it wrote to `events`.
@@ -87,5 +97,11 @@ impl Epoll {
         // SAFETY: `events` lives through the call and holds `capacity` entries.
         check(unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), capacity, ms) })
             .map(|n| n as usize)
+    }
+}
+
+impl AsFd for Epoll {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }

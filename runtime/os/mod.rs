@@ -2,8 +2,10 @@
 
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
+pub(crate) mod fd;
 pub(crate) mod futex;
 pub(crate) mod mmap;
+pub(crate) mod poll;
 pub(crate) mod process;
 pub(crate) mod signal;
 

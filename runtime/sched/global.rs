@@ -8,6 +8,7 @@ use super::runtime::{Handle, Runtime};
 use super::shared::Shared;
 use super::spawn::spawn_without_handle;
 use super::worker::Worker;
+use crate::poll::Selector;
 
 /// The runtime is never dropped: statics aren't.
 static GLOBAL: OnceLock<Runtime> = OnceLock::new();
@@ -41,6 +42,11 @@ fn start(builder: Builder) -> io::Result<()> {
     let runtime = builder.build()?;
     let _ = GLOBAL.set(runtime);
     Ok(())
+}
+
+/// Where the running task's worker watches descriptors; none on a plain thread. For use until the next park.
+pub(crate) fn current_selector<'a>() -> Option<&'a Arc<Selector>> {
+    Worker::current().map(|worker| worker.remote().driver.selector())
 }
 
 /// Calls `f` with the runtime of the running task, or with the global one on a plain thread.

@@ -22,7 +22,7 @@ mod watchdog;
 mod worker;
 
 pub use builder::{Builder, run};
-pub(crate) use global::{spawn_detached, with_current};
+pub(crate) use global::{current_selector, spawn_detached, with_current};
 pub use runtime::{Handle, Runtime};
 pub(crate) use spawn::{Options, Place, WhenStopping, spawn};
 pub(crate) use worker::Worker;

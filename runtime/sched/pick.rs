@@ -131,6 +131,9 @@ impl Worker {
     /// What even a busy worker looks at from time to time.
     pub(super) fn look_around(&self, now: Instant) {
         self.expire_timers(now);
+        if self.remote().driver.selector().sources() > 0 {
+            self.poll_io(Some(Duration::ZERO));
+        }
         let injector = &self.shared().injector;
         if !injector.is_empty() {
             // One batch; whatever went wrong, the next look tries again.
@@ -143,6 +146,21 @@ impl Worker {
         if self.shared().is_stopping() {
             self.tell_to_stop();
             self.give_up_if_abandoned();
+        }
+    }
+
+    /// Takes what the I/O driver has, at most `timeout` later, and queues the tasks that it wakes, in the order of their
+    /// events.
+    pub(super) fn poll_io(&self, timeout: Option<Duration>) {
+        let ready = self.remote().driver.poll(timeout, &mut self.events.borrow_mut());
+        if ready.is_empty() {
+            return;
+        }
+        // A woken task goes to `next`, and whoever was there to the queue: the last one has to follow.
+        let next = self.next.take();
+        ready.unpark();
+        if let Some(last) = self.next.replace(next) {
+            self.ready.push_back(last);
         }
     }
 

@@ -178,7 +178,7 @@ impl Worker {
             let next = self.timers.borrow().next_deadline();
             let start = Instant::now();
             // An announced end is not slept through: its wake-up call comes after the flag.
-            remote.driver.wait(next.map(|at| at.saturating_duration_since(start)));
+            self.poll_io(next.map(|at| at.saturating_duration_since(start)));
             napped = start.elapsed() < NAP;
         }
         let rise = remote.bed.rise(&shared.census);

@@ -116,6 +116,7 @@ impl Worker {
 
     /// A worker's last act: its loop has ended, or it has given its tasks up.
     pub(super) fn report_exit(&self) {
+        self.remote().driver.abandon();
         // Relaxed: ordered by the lock in `report`.
         self.remote().answered.store(true, Ordering::Relaxed);
         self.shared().exits.report();
@@ -131,7 +132,7 @@ impl Worker {
                 let (id, wait) = (task.core.id, task.wait.get());
                 let state = match wait.reason {
                     Reason::None => "it is ready to run".to_owned(),
-                    reason => format!("it waits for {reason} ({:p})", wait.object),
+                    _ => format!("it waits for {wait}"),
                 };
                 report!("fibra: task {id} '{name}' did not stop within {timeout:?}: {state} and is leaked");
                 left -= 1;

@@ -21,6 +21,7 @@ use super::local::LocalQueue;
 use super::shared::{Remote, Shared};
 use super::started::StartedList;
 use crate::os::process;
+use crate::poll::Events;
 use crate::stack;
 use crate::task::cells;
 use crate::task::current::{Context, context};
@@ -51,6 +52,7 @@ pub(crate) struct Worker {
     /// When unstarted tasks last had a turn because of the time.
     pub(super) last_turn: Cell<Instant>,
     pub(super) timers: RefCell<TimerHeap>,
+    pub(super) events: RefCell<Events>,
     pub(super) stacks: stack::Cache,
     pub(super) started: StartedList,
     pub(super) cadence: Cadence,
@@ -75,6 +77,7 @@ impl Worker {
             oldest_first: Cell::new(false),
             last_turn: Cell::new(Instant::now()),
             timers: RefCell::new(TimerHeap::new()),
+            events: RefCell::new(Events::new()),
             stacks: stack::Cache::new(),
             started: StartedList::new(),
             cadence: Cadence::new(),

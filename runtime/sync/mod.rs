@@ -6,7 +6,6 @@
 
 mod mutex;
 mod wait_group;
-pub(crate) mod waiter;
 
 pub use mutex::{MappedMutexGuard, Mutex, MutexGuard, RawMutex};
 pub use wait_group::{WaitGroup, WaitGroupGuard};

@@ -26,8 +26,8 @@ use std::time::{Duration, Instant};
 
 use lock_api::GuardNoSend;
 
-use super::waiter::{Claimed, End, Selected, WaitQueue, Waiter, Wake, wait_in};
 use crate::task::cancel::shield;
+use crate::task::waiter::{Claimed, End, Selected, WaitQueue, Waiter, Wake, wait_in};
 use crate::task::{Reason, Wait, checkpoint};
 use crate::util::AbortOnDrop;
 use crate::util::spin::SpinLock;

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::waiter::{End, Selected, WaitQueue, Waiter, wait_in};
+use crate::task::waiter::{End, Selected, WaitQueue, Waiter, wait_in};
 use crate::task::{Reason, Wait, checkpoint};
 use crate::util::spin::SpinLock;
 

@@ -17,6 +17,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
+use std::fmt;
 use std::ptr::{self, NonNull};
 use std::time::Instant;
 
@@ -62,7 +63,17 @@ pub(crate) enum Parking {
 #[derive(Clone, Copy)]
 pub(crate) struct WaitInfo {
     pub(crate) reason: Reason,
+    /// The address of what is waited for, or the number of the file descriptor.
     pub(crate) object: *const (),
+}
+
+impl fmt::Display for WaitInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.reason.is_about_a_descriptor() {
+            return write!(f, "{} fd {}", self.reason, self.object.addr());
+        }
+        write!(f, "{} ({:p})", self.reason, self.object)
+    }
 }
 
 /// See the head of this file.

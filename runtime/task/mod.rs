@@ -24,6 +24,7 @@ pub(crate) mod preempt;
 pub(crate) mod reason;
 pub(crate) mod state;
 pub(crate) mod thread_parker;
+pub(crate) mod waiter;
 
 pub(crate) use core::Outcome;
 pub(crate) use park::{Wait, park};

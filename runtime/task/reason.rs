@@ -17,6 +17,20 @@ pub(crate) enum Reason {
     Mutex,
     WaitGroup,
     Shutdown,
+    /// A call on the blocking pool.
+    Blocking,
+    // From here on the object is a file descriptor's number.
+    Read,
+    Write,
+    Accept,
+    Connect,
+}
+
+impl Reason {
+    /// The object waited for is a file descriptor, given by its number.
+    pub(crate) fn is_about_a_descriptor(self) -> bool {
+        matches!(self, Self::Read | Self::Write | Self::Accept | Self::Connect)
+    }
 }
 
 impl fmt::Display for Reason {
@@ -32,6 +46,11 @@ impl fmt::Display for Reason {
             Self::Mutex => "mutex",
             Self::WaitGroup => "wait group",
             Self::Shutdown => "the end of a runtime",
+            Self::Blocking => "a blocking call",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Accept => "accept",
+            Self::Connect => "connect",
         })
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod abort;
 pub(crate) mod atomic;
 pub(crate) mod rng;
+pub(crate) mod slots;
 pub(crate) mod spin;
 
 pub(crate) use abort::{AbortOnDrop, abort, report};

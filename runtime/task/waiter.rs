@@ -26,7 +26,7 @@ use std::cell::Cell;
 use std::marker::PhantomPinned;
 use std::ptr::NonNull;
 
-use crate::task::{Outcome, Parker, Wait, park};
+use super::{Outcome, Parker, Wait, park};
 use crate::util::abort;
 use crate::util::spin::{SpinGuard, SpinLock};
 
@@ -90,6 +90,12 @@ pub(crate) struct WaitQueue<P> {
 // SAFETY: the queue refers to nodes of other threads. It touches their links under the lock that it lies behind, and
 // their packets, which move between threads and so must be `Send`, only through a claim.
 unsafe impl<P: Send> Send for WaitQueue<P> {}
+
+impl<P> Default for WaitQueue<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl<P> WaitQueue<P> {
     pub(crate) const fn new() -> Self {
@@ -207,20 +213,13 @@ impl<P> WaitQueue<P> {
     /// Claims all whom `wanted` accepts, up to the first that it declines, and tells them `selected`. They are to be
     /// unparked when the lock is released.
     pub(crate) fn claim_all_where(&mut self, selected: Selected, wanted: impl Fn(&P) -> bool) -> WakeAll<P> {
-        let mut all = WakeAll { first: None };
-        let mut last: Link<P> = None;
+        let mut all = WakeAll::new();
         while let Some(claimed) = self.claim_first_where(&wanted) {
-            let this = claimed.node;
             // SAFETY: a claimed node belongs to us until we unpark its owner, which `WakeAll` does later.
-            unsafe {
-                this.as_ref().selected.set(selected);
-                this.as_ref().next.set(None);
-                match last {
-                    Some(last) => last.as_ref().next.set(Some(this)),
-                    None => all.first = Some(this),
-                }
-            }
-            last = Some(this);
+            unsafe { claimed.node.as_ref() }.selected.set(selected);
+            // SAFETY: as above; it was claimed a moment ago, so it is on no list.
+            unsafe { claimed.node.as_ref() }.next.set(None);
+            all.append(WakeAll { ends: Some((claimed.node, claimed.node)) });
         }
         all
     }
@@ -270,13 +269,34 @@ impl Wake {
 /// Claimed waiters, linked through their own nodes, since no memory may be allocated under a spin lock.
 #[must_use = "claimed waiters that nobody unparks sleep for ever"]
 pub(crate) struct WakeAll<P> {
-    first: Link<P>,
+    /// The first and the last of them; the last one's `next` is empty.
+    ends: Option<(NonNull<Waiter<P>>, NonNull<Waiter<P>>)>,
 }
 
 impl<P> WakeAll<P> {
+    pub(crate) const fn new() -> Self {
+        Self { ends: None }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ends.is_none()
+    }
+
+    /// Adds those of `others` behind ours.
+    pub(crate) fn append(&mut self, others: Self) {
+        self.ends = match (self.ends, others.ends) {
+            (Some((first, middle)), Some((next, last))) => {
+                // SAFETY: nodes on a list of this kind are claimed and their owners still parked.
+                unsafe { middle.as_ref() }.next.set(Some(next));
+                Some((first, last))
+            }
+            (ends, other_ends) => ends.or(other_ends),
+        };
+    }
+
     /// Lets them run, in the order of their coming. Call it without the lock, as [`Wake::unpark`].
     pub(crate) fn unpark(self) {
-        let mut link = self.first;
+        let mut link = self.ends.map(|(first, _)| first);
         while let Some(this) = link {
             // SAFETY: each node on this list is claimed by us and its owner still parked. All is read before the
             // unpark, which may end the node's life; each parker is unparked once.

@@ -1,0 +1,288 @@
+//! A descriptor among those that a driver watches, and the tasks that wait for it.
+//!
+//! ```text
+//! Registration ──▶ slot (leaked, reused)                         epoll instance of one worker
+//!                  words: what is known of each direction  ◀──── event, key = generation | index
+//!                  waiters, behind a spin lock: generation, one queue per direction
+//!                  watched_by: whose epoll instance that is
+//! ```
+//!
+//! An event that was taken from the kernel before its descriptor was given up may arrive late, when the slot serves another
+//! one. Its key has the old generation, so it is dropped: the generation changes under the same lock under which events
+//! are delivered.
+//!
+//! A descriptor is watched by the driver of the task that first waits for it. Later waits by tasks of other workers
+//! are served from there, until [`FOREIGN_WAITS`] of them in a row have shown that it is in the wrong place.
+//!
+//! Rejected: a pointer as the key. The slot could then be freed only when no driver has an event for it in hand, which takes
+//! a queue of the dead per driver. And one waiter's address in the readiness word instead of a lock: it saves two of four
+//! atomic operations on a path that makes two system calls, and leaves the second waiter of a direction nowhere to stand.
+
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{io, ptr};
+
+use super::readiness::{Readiness, Seen};
+use super::selector::Selector;
+use crate::task::Wait;
+use crate::task::waiter::{End, Selected, WaitQueue, Waiter, WakeAll, wait_in};
+use crate::util::slots::Slots;
+use crate::util::spin::SpinLock;
+
+/// Reading or writing: each has its own readiness and its own waiters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Read = 0,
+    Write = 1,
+}
+
+/// How a wait for readiness ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// There was an event, or there had been one already.
+    Ready,
+    /// Somebody asks to look again at the limits of the wait.
+    Again,
+    TimedOut,
+    Closed,
+}
+
+/// So many waits in a row by tasks of other workers move the registration.
+const FOREIGN_WAITS: u32 = 8;
+
+const READ_EVENTS: u32 =
+    (libc::EPOLLIN | libc::EPOLLPRI | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
+const WRITE_EVENTS: u32 = (libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR) as u32;
+/// After these a short count does not mean that nothing is left: the end, an error, or what follows an urgent byte.
+const HANG_UPS: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR | libc::EPOLLPRI) as u32;
+
+static SLOTS: Slots<Slot> = Slots::new();
+
+/// What a driver and the users of a descriptor share.
+#[derive(Default)]
+#[repr(align(64))]
+struct Slot {
+    words: [Readiness; 2],
+    waiters: SpinLock<Waiters>,
+    /// Who watches the descriptor, as an address to compare with; null for none. Changed under the lock of `watched_by`.
+    selector: AtomicPtr<Selector>,
+    watched_by: Mutex<Option<Arc<Selector>>>,
+    /// Waits in a row by tasks of other workers. Relaxed: a lost count only moves the registration later.
+    foreign: AtomicU32,
+}
+
+#[derive(Default)]
+struct Waiters {
+    generation: u32,
+    queues: [WaitQueue<()>; 2],
+}
+
+impl Waiters {
+    fn reading(&mut self) -> &mut WaitQueue<()> {
+        &mut self.queues[0]
+    }
+
+    fn writing(&mut self) -> &mut WaitQueue<()> {
+        &mut self.queues[1]
+    }
+}
+
+impl Slot {
+    fn nudge(&self, direction: Direction) {
+        let mut waiters = self.waiters.lock();
+        // One that is about to wait under an old limit finds an event.
+        self.words[direction as usize].note_event(false);
+        let woken = waiters.queues[direction as usize].claim_all(Selected::Retry);
+        drop(waiters);
+        woken.unpark();
+    }
+
+    fn watched_by(&self) -> MutexGuard<'_, Option<Arc<Selector>>> {
+        // Valid after every step.
+        self.watched_by.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See the head of this file. To be dropped before its descriptor is closed.
+pub(crate) struct Registration {
+    slot: &'static Slot,
+    index: u32,
+    generation: u32,
+}
+
+impl Registration {
+    pub(crate) fn new() -> io::Result<Self> {
+        let Some((index, slot)) = SLOTS.lend() else {
+            return Err(io::Error::other(
+                "four million descriptors are in use, and no more can be waited for",
+            ));
+        };
+        let generation = slot.waiters.lock().generation;
+        Ok(Self { slot, index, generation })
+    }
+
+    #[inline]
+    fn word(&self, direction: Direction) -> &Readiness {
+        &self.slot.words[direction as usize]
+    }
+
+    #[inline]
+    pub(crate) fn look(&self, direction: Direction) -> Seen {
+        self.word(direction).look()
+    }
+
+    /// See [`Readiness::drain`].
+    #[inline]
+    pub(crate) fn drain(&self, direction: Direction, seen: Seen) {
+        self.word(direction).drain(seen);
+    }
+
+    /// A plain thread has learnt from the kernel that there is news.
+    pub(crate) fn note_event(&self, direction: Direction) {
+        let _waiters = self.slot.waiters.lock();
+        self.word(direction).note_event(false);
+    }
+
+    /// Parks the running task until the direction is worth another try. `selector` is that of its worker.
+    ///
+    /// # Errors
+    ///
+    /// The kernel won't watch the descriptor.
+    pub(crate) fn wait(
+        &self,
+        fd: BorrowedFd<'_>,
+        direction: Direction,
+        selector: &Arc<Selector>,
+        wait: Wait,
+    ) -> io::Result<Waited> {
+        // Relaxed: only tasks of this worker, so this thread, write our own selector's address; any other leads to the lock.
+        // Should another worker take the registration over right now, its selector reports what holds from then on.
+        if self.slot.selector.load(Ordering::Relaxed) != Arc::as_ptr(selector).cast_mut() {
+            self.watch_from_afar(fd, selector)?;
+        } else if self.slot.foreign.load(Ordering::Relaxed) != 0 {
+            self.slot.foreign.store(0, Ordering::Relaxed);
+        }
+        let node = Waiter::new(());
+        let guard = self.slot.waiters.lock();
+        // Under the lock: an event is either behind us, and seen here, or finds our node.
+        let seen = self.look(direction);
+        if seen.is_closed() {
+            return Ok(Waited::Closed);
+        }
+        if !seen.is_drained() {
+            return Ok(Waited::Ready);
+        }
+        let queue = match direction {
+            Direction::Read => Waiters::reading,
+            Direction::Write => Waiters::writing,
+        };
+        // SAFETY: the guard is this lock's; each function returns one queue of it; the node is new.
+        let selected = unsafe { wait_in(&self.slot.waiters, guard, queue, &node, End::Back, wait) };
+        Ok(match selected {
+            Selected::Served => Waited::Ready,
+            Selected::Retry => Waited::Again,
+            Selected::Closed => Waited::Closed,
+            Selected::Nothing => Waited::TimedOut,
+        })
+    }
+
+    /// A wait by a task whose driver does not watch the descriptor.
+    #[cold]
+    fn watch_from_afar(&self, fd: BorrowedFd<'_>, selector: &Arc<Selector>) -> io::Result<()> {
+        let mut watched_by = self.slot.watched_by();
+        if let Some(other) = &*watched_by {
+            let foreign = self.slot.foreign.load(Ordering::Relaxed) + 1;
+            if foreign < FOREIGN_WAITS && !other.is_closed() {
+                self.slot.foreign.store(foreign, Ordering::Relaxed);
+                return Ok(());
+            }
+        }
+        // What was reported there and not delivered yet still is, and the new driver reports anew what holds now.
+        self.unwatch(fd, &mut watched_by);
+        selector.add(fd, READ_EVENTS | WRITE_EVENTS, self.key())?;
+        self.slot.foreign.store(0, Ordering::Relaxed);
+        self.slot.selector.store(Arc::as_ptr(selector).cast_mut(), Ordering::Relaxed);
+        *watched_by = Some(Arc::clone(selector));
+        Ok(())
+    }
+
+    fn unwatch(&self, fd: BorrowedFd<'_>, watched_by: &mut Option<Arc<Selector>>) {
+        if let Some(selector) = watched_by.take() {
+            self.slot.selector.store(ptr::null_mut(), Ordering::Relaxed);
+            selector.delete(fd);
+        }
+    }
+
+    fn key(&self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// Lets the waiters of one direction look at their limits again.
+    pub(crate) fn nudge(&self, direction: Direction) {
+        self.slot.nudge(direction);
+    }
+
+    /// Ends all waits and those to come.
+    pub(crate) fn close(&self) {
+        let mut waiters = self.slot.waiters.lock();
+        let [reading, writing] = Direction::BOTH.map(|direction| {
+            self.word(direction).close();
+            waiters.queues[direction as usize].claim_all(Selected::Closed)
+        });
+        drop(waiters);
+        reading.unpark();
+        writing.unpark();
+    }
+
+    /// Ends the watch, for a descriptor that lives on or is about to be closed.
+    pub(crate) fn release(self, fd: BorrowedFd<'_>) {
+        self.unwatch(fd, &mut self.slot.watched_by());
+        let mut waiters = self.slot.waiters.lock();
+        debug_assert!(
+            waiters.queues.iter().all(WaitQueue::is_empty),
+            "somebody waits for what is being dropped"
+        );
+        // From here on events with our key find another generation.
+        waiters.generation = waiters.generation.wrapping_add(1);
+        self.slot.words.iter().for_each(Readiness::reset);
+        drop(waiters);
+        self.slot.foreign.store(0, Ordering::Relaxed);
+        SLOTS.give_back(self.index);
+    }
+}
+
+impl Direction {
+    const BOTH: [Self; 2] = [Self::Read, Self::Write];
+}
+
+/// The worker that polls `selector` ends: tasks of other runtimes that wait for descriptors watched there go on, and register
+/// them with selectors of their own.
+pub(super) fn abandon(selector: &Arc<Selector>) {
+    // Before the nudges: who waits after one of them sees it, through the lock of the waiters.
+    selector.close();
+    let here = Arc::as_ptr(selector).cast_mut();
+    // Relaxed: those who have stored our address did so on this thread.
+    for slot in SLOTS.iter().filter(|slot| slot.selector.load(Ordering::Relaxed) == here) {
+        Direction::BOTH.into_iter().for_each(|direction| slot.nudge(direction));
+    }
+}
+
+/// Whom an event wakes.
+pub(crate) type Ready = WakeAll<()>;
+
+/// Delivers an event that a driver has taken from the kernel.
+pub(super) fn deliver(key: u64, events: u32, ready: &mut Ready) {
+    let (generation, index) = ((key >> 32) as u32, key as u32);
+    let Some(slot) = SLOTS.get(index) else { return };
+    let mut waiters = slot.waiters.lock();
+    if waiters.generation != generation {
+        return;
+    }
+    for (direction, interest) in [(Direction::Read, READ_EVENTS), (Direction::Write, WRITE_EVENTS)] {
+        if events & interest != 0 {
+            slot.words[direction as usize].note_event(events & HANG_UPS != 0);
+            ready.append(waiters.queues[direction as usize].claim_all(Selected::Served));
+        }
+    }
+}
