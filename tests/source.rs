@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -21,9 +22,8 @@ fn a_task_reads_what_comes_later() {
     fibra::run(|| {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let source = Source::new(ours).unwrap();
-        let task = fibra::spawn(move || {
-            (0..100).map(|_| read(&source, 16).unwrap().len()).collect::<Vec<_>>()
-        });
+        let task =
+            fibra::spawn(move || (0..100).map(|_| read(&source, 16).unwrap().len()).collect::<Vec<_>>());
         for _ in 0..100 {
             theirs.write_all(b"x").unwrap();
             fibra::yield_now();
@@ -104,7 +104,33 @@ fn a_file_is_refused_with_advice() {
         let source = Source::new(file).unwrap();
         // A read finds data and never waits; a wait for data that is there neither.
         source.readable().unwrap();
-        let error = source.read_with(|_| std::io::Result::<()>::Err(ErrorKind::WouldBlock.into())).unwrap_err();
+        let error =
+            source.read_with(|_| std::io::Result::<()>::Err(ErrorKind::WouldBlock.into())).unwrap_err();
         assert!(error.to_string().contains("fibra::fs"), "{error}");
     });
+}
+
+#[test]
+fn connections_that_come_one_at_a_time_are_spread_over_the_workers() {
+    const CONNECTIONS: usize = 400;
+    let runtime = fibra::Builder::new().workers(2).build().unwrap();
+    let shares = runtime.run(|| {
+        let mut peers = Vec::new();
+        let mut served = HashMap::new();
+        for _ in 0..CONNECTIONS {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let (sender, receiver) = fibra::channel::bounded(1);
+            fibra::spawn(move || {
+                let source = Source::new(ours).unwrap();
+                read(&source, 1).unwrap();
+                sender.send(std::thread::current().id()).unwrap();
+                read(&source, 1).unwrap();
+            });
+            (&theirs).write_all(b"x").unwrap();
+            *served.entry(receiver.recv().unwrap()).or_insert(0) += 1;
+            peers.push(theirs);
+        }
+        served
+    });
+    assert!(shares.values().all(|&share| share <= CONNECTIONS * 6 / 10), "{shares:?}");
 }

@@ -9,6 +9,7 @@ mod global;
 mod inbox;
 mod local;
 mod pick;
+mod placement;
 mod run;
 mod runtime;
 mod schedule;

@@ -141,6 +141,7 @@ impl Worker {
         }
         if now.saturating_duration_since(self.last_turn.get()) >= TURN_EVERY {
             self.last_turn.set(now);
+            self.placement.forgive();
             self.oldest_first.set(true);
         }
         if self.shared().is_stopping() {

@@ -13,12 +13,6 @@ use crate::task::fiber::{Command, Commit, Step};
 use crate::task::header::{NO_TIMER, Stage, TaskPtr};
 use crate::util::report;
 
-/// By how many started tasks, beside a quarter, a worker may exceed the least loaded one.
-///
-/// More than the depth of common trees of tasks: with 32, workers whose chains of parked parents differed in length sent
-/// each other the leaves, in the wrong order, and `fib(30)` kept 30,000 stacks alive instead of a hundred.
-const SLACK: u32 = 128;
-
 impl Worker {
     /// Runs `task` until it parks, yields or ends.
     #[inline]
@@ -83,7 +77,7 @@ impl Worker {
         let stopping = self.shared().is_stopping();
         // One that was meant for another worker and stolen from it counts as unplaced.
         let placed = ptr::eq(task.home.get().cast(), self.remote());
-        if !placed && !stopping && self.send_where_fewer_run(task) {
+        if !placed && !stopping && self.send_elsewhere(task) {
             return false;
         }
         debug_assert!(
@@ -119,24 +113,16 @@ impl Worker {
         unsafe { entry::equip(task, stack) };
     }
 
-    /// Placement, the only balance between workers: a started task stays. One that has no home yet goes to the worker
-    /// with the smallest load if that is less by a quarter and [`SLACK`].
-    fn send_where_fewer_run(&self, task: TaskPtr) -> bool {
-        let mine = self.started.len();
-        if mine <= SLACK {
-            return false;
-        }
-        let Some(least) = self.shared().remotes.iter().min_by_key(|remote| remote.load()) else {
+    /// Sends a task that has no home yet to the worker where it should start. False: that is this one, or the runtime ends.
+    fn send_elsewhere(&self, task: TaskPtr) -> bool {
+        let remotes = &self.shared().remotes;
+        let Some(target) = self.placement.elsewhere(self.remote(), self.started.len(), remotes) else {
             return false;
         };
-        let fewest = least.load();
-        if mine <= fewest + fewest / 4 + SLACK {
-            return false;
-        }
         let Some(_entrant) = self.shared().enter() else { return false };
         Remote::release(task);
-        least.adopt(task);
-        least.deliver(task, self.shared());
+        target.adopt(task);
+        target.deliver(task, self.shared());
         true
     }
 

@@ -18,6 +18,7 @@ use crossbeam_deque::Worker as Deque;
 use super::appetite::Appetite;
 use super::cadence::Cadence;
 use super::local::LocalQueue;
+use super::placement::Placement;
 use super::shared::{Remote, Shared};
 use super::started::StartedList;
 use crate::os::process;
@@ -55,6 +56,7 @@ pub(crate) struct Worker {
     pub(super) events: RefCell<Events>,
     pub(super) stacks: stack::Cache,
     pub(super) started: StartedList,
+    pub(super) placement: Placement,
     pub(super) cadence: Cadence,
     pub(super) appetite: Appetite,
     pub(super) rng: Rng,
@@ -80,6 +82,7 @@ impl Worker {
             events: RefCell::new(Events::new()),
             stacks: stack::Cache::new(),
             started: StartedList::new(),
+            placement: Placement::default(),
             cadence: Cadence::new(),
             appetite: Appetite::new(),
             rng: Rng::new(index as u64 + 1),
