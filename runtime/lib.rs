@@ -60,9 +60,12 @@ pub mod thread;
 
 pub mod io;
 
-pub use sched::{Builder, Handle, Runtime, run};
+pub use sched::{BlockingStats, Builder, Handle, Runtime, run};
 pub use task::cancel::Cancelled;
-pub use thread::{JoinHandle, on_thread_stack, scope, sleep, spawn, spawn_local, try_spawn, yield_now};
+pub use thread::{
+    JoinHandle, blocking, on_thread_stack, scope, sleep, spawn, spawn_local, try_blocking, try_spawn,
+    yield_now,
+};
 
 /// Spawns a task that runs a block or a call, and hands back its [`JoinHandle`]: Go's `go`.
 ///

@@ -21,6 +21,8 @@ use crate::task::park::assert_parking_is_possible;
 const WORKERS_VARIABLE: &str = "FIBRA_WORKERS";
 
 const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_MAX_BLOCKING_THREADS: usize = 512;
+const DEFAULT_BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// Configures and starts a runtime.
 ///
@@ -41,6 +43,8 @@ pub struct Builder {
     thread_name: Option<String>,
     shutdown_timeout: Option<Duration>,
     max_tasks: Option<usize>,
+    max_blocking_threads: Option<usize>,
+    blocking_keep_alive: Option<Duration>,
 }
 
 impl Builder {
@@ -66,7 +70,8 @@ impl Builder {
         self
     }
 
-    /// What the workers' threads are called; worker 3 of `"engine"` becomes `engine-3`. The default is `fibra`.
+    /// What the runtime's threads are called; worker 3 of `"engine"` becomes `engine-3`, and thread 3 of its blocking pool
+    /// `engine-block-3`. The default is `fibra`.
     ///
     /// The kernel shows the first 15 bytes. The name must not contain a zero byte.
     pub fn thread_name(mut self, name: impl Into<String>) -> Self {
@@ -88,6 +93,21 @@ impl Builder {
     /// operations on one shared counter.
     pub fn max_tasks(mut self, tasks: usize) -> Self {
         self.max_tasks = Some(tasks);
+        self
+    }
+
+    /// The greatest number of threads that [`blocking`](crate::blocking) calls run on; at least 1, and 512 by default.
+    /// Calls beyond it queue.
+    ///
+    /// There is none before the first such call.
+    pub fn max_blocking_threads(mut self, threads: usize) -> Self {
+        self.max_blocking_threads = Some(threads);
+        self
+    }
+
+    /// How long a thread of the blocking pool stays without work before it ends; the default is 10 s.
+    pub fn blocking_keep_alive(mut self, time: Duration) -> Self {
+        self.blocking_keep_alive = Some(time);
         self
     }
 
@@ -124,6 +144,10 @@ impl Builder {
             Some(0) => return Err(invalid("max_tasks", "0", "a number from 1")),
             other => other,
         };
+        let max_blocking_threads = match self.max_blocking_threads {
+            Some(0) => return Err(invalid("max_blocking_threads", "0", "a number from 1")),
+            other => other.unwrap_or(DEFAULT_MAX_BLOCKING_THREADS),
+        };
         let class = match self.stack_size {
             None => Class::DEFAULT,
             Some(bytes) => Class::for_size(bytes)?,
@@ -138,6 +162,8 @@ impl Builder {
             thread_name,
             shutdown_timeout: self.shutdown_timeout.unwrap_or(DEFAULT_SHUTDOWN_TIMEOUT),
             max_tasks,
+            max_blocking_threads,
+            blocking_keep_alive: self.blocking_keep_alive.unwrap_or(DEFAULT_BLOCKING_KEEP_ALIVE),
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::blocking::current_runtime;
 use super::builder::Builder;
 use super::runtime::{Handle, Runtime};
 use super::shared::Shared;
@@ -49,10 +50,10 @@ pub(crate) fn current_selector<'a>() -> Option<&'a Arc<Selector>> {
     Worker::current().map(|worker| worker.remote().driver.selector())
 }
 
-/// Calls `f` with the runtime of the running task, or with the global one on a plain thread.
+/// Calls `f` with the runtime of the running task or blocking call, or with the global one on a plain thread.
 pub(crate) fn with_current<R>(f: impl FnOnce(&Arc<Shared>) -> R) -> io::Result<R> {
-    match Worker::current() {
-        Some(worker) => Ok(f(worker.shared())),
+    match current_runtime() {
+        Some(shared) => Ok(f(shared)),
         None => handle().map(|handle| f(handle.shared())),
     }
 }
@@ -85,7 +86,7 @@ impl Builder {
 }
 
 impl Handle {
-    /// The runtime of the running task; on a plain thread the global one, started now if it wasn't.
+    /// The runtime of the running task or blocking call; on a plain thread the global one, started now if it wasn't.
     ///
     /// # Panics
     ///

@@ -2,6 +2,7 @@
 
 mod alarm;
 mod appetite;
+mod blocking;
 mod builder;
 mod cadence;
 mod exits;
@@ -10,6 +11,8 @@ mod inbox;
 mod local;
 mod pick;
 mod placement;
+mod pool;
+mod roster;
 mod run;
 mod runtime;
 mod schedule;
@@ -22,8 +25,10 @@ mod started;
 mod watchdog;
 mod worker;
 
+pub(crate) use blocking::call_in_pool;
 pub use builder::{Builder, run};
 pub(crate) use global::{current_selector, spawn_detached, with_current};
+pub use pool::BlockingStats;
 pub use runtime::{Handle, Runtime};
 pub(crate) use spawn::{Options, Place, WhenStopping, spawn};
 pub(crate) use worker::Worker;

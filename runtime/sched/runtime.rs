@@ -1,12 +1,13 @@
 //! The runtime as its owner sees it, and the handle by which others spawn.
 
 use std::sync::Arc;
-use std::{fmt, io, mem, panic, ptr, thread};
+use std::{fmt, io, mem, panic, thread};
 
+use super::blocking::{current_runtime, end_pool};
+use super::pool::BlockingStats;
 use super::shared::Shared;
 use super::shutdown;
 use super::spawn::{Options, WhenStopping, spawn};
-use super::worker::Worker;
 use crate::task::cancel;
 use crate::task::handle::TaskHandle;
 use crate::task::park::assert_parking_is_possible;
@@ -25,7 +26,7 @@ const MAIN_STACK: usize = 8 << 20;
 ///
 /// # Panics
 ///
-/// Dropping a runtime inside one of its own tasks panics: it would wait for itself. Drop it outside, or let the task
+/// Dropping a runtime inside one of its own tasks or blocking calls panics: it would wait for itself. Drop it outside, or let the task
 /// send a message to the thread that owns the runtime.
 ///
 /// # Examples
@@ -89,7 +90,7 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         let shared = &self.handle.shared;
-        if Worker::current().is_some_and(|worker| ptr::eq(worker.shared().as_ref(), shared.as_ref())) {
+        if current_runtime().is_some_and(|current| Arc::ptr_eq(current, shared)) {
             self.refuse_to_wait_for_ourselves();
             return;
         }
@@ -98,6 +99,7 @@ impl Drop for Runtime {
         }
         let ended = shutdown::shut_down(shared);
         shared.alarm.end();
+        end_pool(shared, ended);
         if ended {
             for thread in self.threads.drain(..) {
                 // A worker that panics aborts the process, so there is no panic to pass on.
@@ -113,7 +115,7 @@ impl Runtime {
         // The runtime lives on without its owner. A panic inside of a panic would abort.
         if !thread::panicking() {
             panic!(
-                "a runtime was dropped inside one of its own tasks, where it would wait for itself for ever: keep the \
+                "a runtime was dropped inside one of its own tasks or blocking calls, where it would wait for itself for ever: keep the \
                  `Runtime` outside, and give tasks a `Handle`"
             );
         }
@@ -140,6 +142,24 @@ impl Handle {
     /// How many workers the runtime has.
     pub fn workers(&self) -> usize {
         self.shared.remotes.len()
+    }
+
+    /// What the runtime's blocking pool is doing: how many threads it has, and how deep its queue is.
+    ///
+    /// Never parks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// fibra::run(|| {
+    ///     let stats = fibra::Handle::current().blocking_stats();
+    ///     assert_eq!((stats.threads, stats.queued, stats.limit), (0, 0, 512));
+    ///     let inside = fibra::blocking(|| fibra::Handle::current().blocking_stats());
+    ///     assert_eq!((inside.threads, inside.idle), (1, 0));
+    /// });
+    /// ```
+    pub fn blocking_stats(&self) -> BlockingStats {
+        self.shared.pool.stats()
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! Arc<Shared> ── remotes[i]: what others may touch of worker i (inbox, bed, stealer, counters)
-//!    │  └─────── injector, census, lifecycle
-//!    └ held by: every worker thread, the watchdog, every Handle and Runtime, and for a moment by whoever wakes a
+//!    │  └─────── injector, census, lifecycle, blocking pool
+//!    └ held by: every worker thread, the watchdog, the pool's threads, every Handle and Runtime, and for a moment by whoever wakes a
 //!      task from outside of the runtime
 //! ```
 
@@ -20,6 +20,8 @@ use crossbeam_utils::CachePadded;
 use super::alarm::Alarm;
 use super::exits::Exits;
 use super::inbox::{Inbox, Linked};
+use super::pool::Pool;
+use super::roster::Roster;
 use super::sleep::{Bed, Census};
 use crate::poll::Driver;
 use crate::stack::Class;
@@ -41,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) thread_name: String,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) max_tasks: Option<usize>,
+    pub(crate) max_blocking_threads: usize,
+    pub(crate) blocking_keep_alive: Duration,
 }
 
 /// See the head of this file.
@@ -66,6 +70,8 @@ pub(crate) struct Shared {
     /// Names of unfinished tasks by id, so that a task that hogs its worker for good can be named.
     names: Mutex<HashMap<u64, Box<str>>>,
     pub(crate) exits: Exits,
+    pub(crate) pool: Pool,
+    pub(crate) roster: Roster,
 }
 
 /// What others may touch of a worker.
@@ -140,6 +146,8 @@ impl Shared {
                 live: AtomicUsize::new(0),
                 names: Mutex::default(),
                 exits: Exits::new(config.workers),
+                pool: Pool::new(config.max_blocking_threads, config.blocking_keep_alive),
+                roster: Roster::default(),
                 config,
             }
         }))

@@ -15,6 +15,9 @@ pub(crate) struct Context {
     pub(crate) task: Cell<*const Header>,
     /// The worker that this thread is, as the scheduler knows it; null on a plain thread. This layer only keeps it.
     pub(crate) worker: Cell<*const ()>,
+    /// The runtime that this thread makes blocking calls for, as the scheduler knows it; null on all other threads. This
+    /// layer only keeps it.
+    pub(crate) serves: Cell<*const ()>,
     /// The parker of a plain thread that waits after its thread-locals have been destroyed. Leaked.
     pub(crate) late_parker: Cell<Option<NonNull<ThreadCore>>>,
     /// Memory for new tasks, by size.
@@ -28,6 +31,7 @@ thread_local! {
         Context {
             task: Cell::new(ptr::null()),
             worker: Cell::new(ptr::null()),
+            serves: Cell::new(ptr::null()),
             late_parker: Cell::new(None),
             cells: [const { CellCache::new() }; SIZES],
             ids: Cell::new((0, 0)),

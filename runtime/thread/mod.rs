@@ -10,6 +10,7 @@
 //! so its destructors run. Every function that says "parks" can do so. It is sticky: a task that catches the unwinding
 //! meets it again at its next park. While a task unwinds, for whatever reason, nothing is thrown into it.
 
+mod blocking;
 mod builder;
 mod identity;
 mod join_handle;
@@ -20,6 +21,7 @@ mod spawn;
 use std::ptr;
 use std::time::{Duration, Instant};
 
+pub use blocking::{blocking, try_blocking};
 pub use builder::Builder;
 pub use identity::{Thread, ThreadId, current};
 pub use join_handle::JoinHandle;
