@@ -60,6 +60,8 @@ pub mod thread;
 
 pub mod io;
 
+pub mod net;
+
 pub use sched::{BlockingStats, Builder, Handle, Runtime, run};
 pub use task::cancel::Cancelled;
 pub use thread::{
