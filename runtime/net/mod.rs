@@ -35,9 +35,12 @@ mod macros;
 mod accept;
 mod addr;
 mod connect;
+mod retry;
 mod socket;
 mod split;
 mod tcp;
+mod udp;
+pub mod unix;
 
 pub use std::net::{
     AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6,
@@ -46,3 +49,5 @@ pub use std::net::{
 pub use addr::ToSocketAddrs;
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError, Splittable};
 pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpListenerBuilder, TcpStream};
+pub use udp::UdpSocket;
+pub use unix::{UnixDatagram, UnixListener, UnixStream};

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use socket2::{MaybeUninitSlice, SockRef};
+use super::retry::retry;
+use socket2::{MaybeUninitSlice, SockAddr, SockRef};
 
 use crate::io::{Call, Limit, Source};
 use crate::poll::Direction;
@@ -41,9 +42,14 @@ impl<T: AsFd> Socket<T> {
         Ok(Self::over(Source::without_nonblocking(io)?))
     }
 
+    /// Takes a socket that has just been made, in blocking mode.
+    pub(super) fn fresh(io: T) -> io::Result<Self> {
+        Ok(Self::over(Source::new(io)?))
+    }
+
     /// Takes a socket in whatever mode it is, with the timeouts that it has.
     pub(super) fn adopt(io: T) -> io::Result<Self> {
-        let socket = Self::over(Source::new(io)?);
+        let socket = Self::fresh(io)?;
         let options = socket.options();
         // What has no timeouts has none to hand over.
         if let Some(timeout) = options.read_timeout().unwrap_or(None) {
@@ -79,7 +85,7 @@ impl<T: AsFd> Socket<T> {
         SockRef::from(self.get())
     }
 
-    fn limit(&self, direction: Direction) -> &Limit {
+    pub(super) fn limit(&self, direction: Direction) -> &Limit {
         match direction {
             Direction::Read => &self.read,
             Direction::Write => &self.write,
@@ -137,6 +143,20 @@ impl<T: AsFd> Socket<T> {
     /// Waits until a call in `direction` would not wait.
     pub(super) fn ready(&self, direction: Direction, what: &'static str) -> io::Result<()> {
         self.source.ready(self.call(direction)).map_err(|error| self.explain(error, direction, what))
+    }
+
+    /// [`run`](Self::run) for a call of whose success the kernel gives no notice: see [`retry`].
+    pub(super) fn run_with_pauses<R>(
+        &self,
+        direction: Direction,
+        what: &'static str,
+        mut op: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        if self.is_nonblocking() {
+            return op(self.get());
+        }
+        let op = || if self.is_closed() { Err(closed()) } else { op(self.get()) };
+        retry(self.limit(direction), op).map_err(|error| self.explain(error, direction, what))
     }
 
     /// Gives the limit of a call that ran out of time the kind that std has for it, and names the call.
@@ -218,6 +238,23 @@ impl<T: AsFd> Socket<T> {
         })
     }
 
+    #[inline]
+    pub(super) fn send(&self, buf: &[u8]) -> io::Result<usize> {
+        self.run(Direction::Write, "send", |io| SockRef::from(io).send_with_flags(buf, SEND_FLAGS))
+    }
+
+    #[inline]
+    pub(super) fn receive_from(
+        &self,
+        what: &'static str,
+        buf: &mut [u8],
+        flags: i32,
+    ) -> io::Result<(usize, SockAddr)> {
+        self.run(Direction::Read, what, |io| {
+            SockRef::from(io).recv_from_with_flags(uninit(buf), flags | libc::MSG_DONTWAIT)
+        })
+    }
+
     /// A byte stream's read.
     #[inline]
     pub(super) fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
@@ -273,8 +310,13 @@ impl<T: AsFd + From<OwnedFd> + Into<OwnedFd>> Socket<T> {
     }
 }
 
+#[cold]
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the socket was closed while it was still in use")
+}
+
 /// Nothing raises `SIGPIPE`, nothing blocks.
-const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+pub(super) const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
 
 /// More buffers than this the kernel refuses, so the rest waits for the next call.
 const MAX_VECTORS: usize = libc::UIO_MAXIOV as usize;

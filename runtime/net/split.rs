@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 
-/// A stream that can be split: [`TcpStream`](super::TcpStream), for one.
+/// A stream that can be split: [`TcpStream`](super::TcpStream) and [`UnixStream`](super::UnixStream).
 pub trait Splittable: sealed::Sealed {}
 
 impl<S: sealed::Sealed> Splittable for S {}
