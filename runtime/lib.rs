@@ -58,6 +58,8 @@ pub mod channel;
 
 pub mod thread;
 
+pub mod signal;
+
 pub mod io;
 
 pub mod net;

@@ -293,6 +293,11 @@ impl<T, B: Buffer<T>> Channel<T, B> {
         self.capacity
     }
 
+    pub(crate) fn has_receivers(&self) -> bool {
+        // Relaxed: an answer that is out of date the next moment carries no data.
+        self.receivers.load(Ordering::Relaxed) > 0
+    }
+
     pub(crate) fn add_sender(&self) {
         // Relaxed: a new handle is made from one that exists. Every handle also holds a reference of the `Arc` around
         // us, whose own check aborts before this counter can overflow.

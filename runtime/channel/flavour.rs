@@ -82,6 +82,10 @@ impl<T> Flavour<T> {
         }
     }
 
+    pub(crate) fn has_receivers(&self) -> bool {
+        with_channel!(self, channel => channel.has_receivers())
+    }
+
     pub(crate) fn add_sender(&self) {
         with_channel!(self, channel => channel.add_sender());
     }

@@ -135,6 +135,11 @@ impl<T> Sender<T> {
         self.flavour.capacity()
     }
 
+    /// Whether all receivers are gone.
+    pub(crate) fn is_disconnected(&self) -> bool {
+        !self.flavour.has_receivers()
+    }
+
     /// Whether both send to the same channel.
     pub fn same_channel(&self, other: &Self) -> bool {
         self.flavour.is_same(&other.flavour)

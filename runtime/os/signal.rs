@@ -1,4 +1,4 @@
-//! Signals that report a fault of the running code: handlers, what was there before them, and the stack they run on.
+//! Signals: handlers, what was there before them, and the stack they run on.
 //!
 //! A handler may interrupt anything, a lock held or an allocation half done. So every function here that is marked
 //! *async-signal-safe* takes no lock and allocates nothing; the others are for ordinary code.
@@ -36,6 +36,28 @@ impl Action {
         Self(action)
     }
 
+    /// The same, but interrupted calls are begun anew by the system.
+    pub(crate) fn restarting(mut self) -> Self {
+        self.0.sa_flags |= libc::SA_RESTART;
+        self
+    }
+
+    /// Whether it is the default action.
+    pub(crate) fn is_default(&self) -> bool {
+        self.0.sa_sigaction == libc::SIG_DFL
+    }
+
+    /// Whether its handler is this function.
+    pub(crate) fn calls(&self, handler: Handler) -> bool {
+        self.0.sa_sigaction == handler as libc::sighandler_t
+    }
+
+    /// Its handler; `None` if the default is done, or nothing. Async-signal-safe.
+    pub(crate) fn handler(&self) -> Option<Installed<'_>> {
+        (self.0.sa_sigaction != libc::SIG_DFL && self.0.sa_sigaction != libc::SIG_IGN)
+            .then_some(Installed(&self.0))
+    }
+
     /// Makes this what the process does at `signal`.
     ///
     /// # Safety
@@ -66,27 +88,49 @@ impl Action {
     ) {
         // SAFETY: the kernel gave the handler a valid `info`.
         let sent = !is_fault(unsafe { &*info });
-        match self.0.sa_sigaction {
-            libc::SIG_IGN if sent => {}
-            libc::SIG_DFL | libc::SIG_IGN => {
+        match self.handler() {
+            None if sent && !self.is_default() => {}
+            None => {
                 restore_default(signal);
                 if sent {
-                    // SAFETY: it is held back until we return, then ends the process.
-                    unsafe { libc::raise(signal) };
+                    // It is held back until we return, then ends the process.
+                    let _ = raise(signal);
                 }
             }
-            handler => {
+            Some(handler) => {
                 if self.0.sa_flags & libc::SA_RESETHAND != 0 {
                     restore_default(signal);
                 }
-                if self.0.sa_flags & libc::SA_SIGINFO != 0 {
-                    // SAFETY: an action with SA_SIGINFO holds such a function; the arguments are what it expects.
-                    unsafe { std::mem::transmute::<usize, Handler>(handler)(signal, info, context) };
-                } else {
-                    // SAFETY: an action without SA_SIGINFO that is neither constant holds such a function.
-                    unsafe { std::mem::transmute::<usize, extern "C" fn(libc::c_int)>(handler)(signal) };
-                }
+                // SAFETY: passed on.
+                unsafe { handler.call(signal, info, context) };
             }
+        }
+    }
+}
+
+/// The handler of an action that has one.
+#[derive(Clone, Copy)]
+pub(crate) struct Installed<'a>(&'a libc::sigaction);
+
+impl Installed<'_> {
+    /// Calls it. Async-signal-safe, as it is.
+    ///
+    /// # Safety
+    ///
+    /// Called in a handler with `SA_SIGINFO` of this signal, with that handler's arguments.
+    pub(crate) unsafe fn call(
+        self,
+        signal: libc::c_int,
+        info: *mut libc::siginfo_t,
+        context: *mut libc::c_void,
+    ) {
+        let handler = self.0.sa_sigaction;
+        if self.0.sa_flags & libc::SA_SIGINFO != 0 {
+            // SAFETY: an action with SA_SIGINFO holds such a function; the arguments are what it expects.
+            unsafe { std::mem::transmute::<usize, Handler>(handler)(signal, info, context) };
+        } else {
+            // SAFETY: an action without SA_SIGINFO that is neither constant holds such a function.
+            unsafe { std::mem::transmute::<usize, extern "C" fn(libc::c_int)>(handler)(signal) };
         }
     }
 }
@@ -103,6 +147,36 @@ fn restore_default(signal: libc::c_int) {
     let action = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
     // SAFETY: the default action needs no handler. It fails only for a signal that has no other.
     unsafe { libc::sigaction(signal, &action, ptr::null_mut()) };
+}
+
+/// Sends the signal to this thread. Async-signal-safe.
+pub(crate) fn raise(signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: takes a number; what comes of it is what the process does at the signal.
+    check(unsafe { libc::raise(signal) }).map(drop)
+}
+
+/// Has these signals delivered to this thread, if it held them back.
+pub(crate) fn let_through(signals: impl Iterator<Item = libc::c_int>) {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: the first call fills in the set, and the others only use it; the old set is not asked for.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in signals {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), ptr::null_mut());
+    }
+}
+
+/// Runs `f` and leaves `errno` as it was, for the code that a handler has interrupted. Async-signal-safe if `f` is.
+pub(crate) fn keep_errno<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: the location is this thread's own, and valid as long as the thread lives.
+    unsafe {
+        let errno = *libc::__errno_location();
+        let value = f();
+        *libc::__errno_location() = errno;
+        value
+    }
 }
 
 /// Where the interrupted code's stack pointer stood. Async-signal-safe.
