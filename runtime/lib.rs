@@ -58,11 +58,13 @@ pub mod channel;
 
 pub mod thread;
 
-pub mod signal;
-
 pub mod io;
 
 pub mod net;
+
+pub mod fs;
+
+pub mod signal;
 
 pub use sched::{BlockingStats, Builder, Handle, Runtime, run};
 pub use task::cancel::Cancelled;

@@ -3,6 +3,7 @@
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod fd;
+pub(crate) mod file;
 pub(crate) mod futex;
 pub(crate) mod mmap;
 pub(crate) mod poll;
