@@ -64,6 +64,8 @@ pub mod net;
 
 pub mod fs;
 
+pub mod process;
+
 pub mod signal;
 
 pub use sched::{BlockingStats, Builder, Handle, Runtime, run};

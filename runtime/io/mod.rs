@@ -1,8 +1,10 @@
 //! Waiting for file descriptors, in the shape of [`std::io`].
 
 mod limit;
+mod pipe;
 mod source;
 
 pub(crate) use limit::Limit;
+pub use pipe::{PipeReader, PipeWriter, pipe};
 pub(crate) use source::Call;
 pub use source::Source;

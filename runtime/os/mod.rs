@@ -6,6 +6,7 @@ pub(crate) mod fd;
 pub(crate) mod file;
 pub(crate) mod futex;
 pub(crate) mod mmap;
+pub(crate) mod pidfd;
 pub(crate) mod poll;
 pub(crate) mod process;
 pub(crate) mod signal;

@@ -24,12 +24,14 @@ pub(crate) enum Reason {
     Write,
     Accept,
     Connect,
+    /// A child process; the descriptor is its pidfd.
+    Child,
 }
 
 impl Reason {
     /// The object waited for is a file descriptor, given by its number.
     pub(crate) fn is_about_a_descriptor(self) -> bool {
-        matches!(self, Self::Read | Self::Write | Self::Accept | Self::Connect)
+        matches!(self, Self::Read | Self::Write | Self::Accept | Self::Connect | Self::Child)
     }
 }
 
@@ -51,6 +53,7 @@ impl fmt::Display for Reason {
             Self::Write => "write",
             Self::Accept => "accept",
             Self::Connect => "connect",
+            Self::Child => "a child process,",
         })
     }
 }
