@@ -15,8 +15,8 @@ use crate::thread::sleep;
 impl<T: AsFd> Socket<T> {
     /// The next connection, in non-blocking mode, and its other end.
     ///
-    /// After a shortage the next call pauses before it tries: the connection is still in the queue, so a loop that
-    /// only logs the error would spin.
+    /// After a shortage the next call pauses before it tries: the connection is still in the queue, so a loop
+    /// that only logs the error would spin.
     pub(super) fn accept(&self) -> io::Result<(OwnedFd, SockAddr)> {
         if self.shortages() != 0 && !self.is_nonblocking() {
             self.pause();

@@ -4,15 +4,18 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::{iter, option, slice, vec};
 
-/// Something that names one or more socket addresses: [`std::net::ToSocketAddrs`], with the same implementations.
+use crate::thread::try_blocking;
+
+/// Something that names one or more socket addresses: [`std::net::ToSocketAddrs`], with the same
+/// implementations.
 ///
-/// A host name is resolved by the system's resolver on the pool for blocking calls: parks the task, or blocks the
-/// thread. All other addresses are ready at once.
+/// A host name is resolved by the system's resolver on the pool for blocking calls: parks the task, or blocks
+/// the thread. All other addresses are ready at once.
 ///
 /// # Errors
 ///
-/// `InvalidInput` for a string that is neither an address nor `host:port`; the resolver's errors otherwise, with the
-/// name in the message.
+/// `InvalidInput` for a string that is neither an address nor `host:port`; the resolver's errors otherwise,
+/// with the name in the message.
 ///
 /// # Examples
 ///
@@ -116,8 +119,7 @@ impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
 
 /// Asks the system's resolver. May take as long as the network does.
 fn resolve(host: &str, port: u16) -> io::Result<vec::IntoIter<SocketAddr>> {
-    let ask = || std::net::ToSocketAddrs::to_socket_addrs(&(host, port));
-    let found = ask(); // TODO: on the blocking pool
+    let found = try_blocking(|| std::net::ToSocketAddrs::to_socket_addrs(&(host, port))).flatten();
     found.map_err(|error| io::Error::new(error.kind(), format!("can't resolve {host:?}: {error}")))
 }
 

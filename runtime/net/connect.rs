@@ -1,11 +1,12 @@
 //! Opening TCP connections: to one address, or to the first of several that answers.
 //!
-//! For several addresses this is RFC 8305, "happy eyeballs": an attempt that fails or has not succeeded within 250 ms is
-//! joined by one to the next address, of the other family where there is one; the first to succeed wins, and the others are
-//! closed. The attempts are no tasks: their sockets are watched by an epoll instance of their own, which is itself a
-//! descriptor, so a task parks on it and a plain thread polls it.
+//! For several addresses this is RFC 8305, "happy eyeballs": an attempt that fails or has not succeeded
+//! within 250 ms is joined by one to the next address, of the other family where there is one; the first to
+//! succeed wins, and the others are closed. The attempts are no tasks: their sockets are watched by an epoll
+//! instance of their own, which is itself a descriptor, so a task parks on it and a plain thread polls it.
 //!
-//! A socket asks how its attempt stands by calling `connect` again, which on Linux says `EALREADY`, success, or the error.
+//! A socket asks how its attempt stands by calling `connect` again, which on Linux says `EALREADY`, success,
+//! or the error.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -168,8 +169,8 @@ fn next_event(epoll: &Source<Epoll>, limit: &Limit) -> io::Result<Option<u64>> {
     }
 }
 
-/// All errors in one, of the kind of the most telling: that a network can't be reached, as IPv6 often can't, tells less than what
-/// a host has answered.
+/// All errors in one, of the kind of the most telling: that a network can't be reached, as IPv6 often can't,
+/// tells less than what a host has answered.
 #[cold]
 fn all_failed(failures: Vec<(SocketAddr, io::Error)>) -> io::Error {
     let tells_little = |error: &io::Error| {

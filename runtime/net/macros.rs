@@ -31,9 +31,10 @@ macro_rules! common_methods {
             Ok(())
         }
 
-        /// Ends the use of the socket, for all its clones: shuts it down in both directions, and makes all calls that wait
-        /// and all that come fail with `NotConnected`, in tasks and on plain threads. The descriptor itself is closed with
-        /// the last clone, so that nobody meets its number in another's hands.
+        /// Ends the use of the socket, for all its clones: shuts it down in both directions, and makes all
+        /// calls that wait and all that come fail with `NotConnected`, in tasks and on plain threads. The
+        /// descriptor itself is closed with the last clone, so that nobody meets its number in another's
+        /// hands.
         ///
         /// Parks nowhere.
         pub fn close(&self) {
@@ -45,9 +46,11 @@ macro_rules! common_methods {
 /// Timeouts as in std, deadlines beside them.
 macro_rules! limit_methods {
     () => {
-        /// How long a call that reads may wait; `None`, the default, for ever. Applies to the calls that begin after it.
+        /// How long a call that reads may wait; `None`, the default, for ever. Applies to the calls that
+        /// begin after it.
         ///
-        /// As in std the error is of kind `WouldBlock` when the time is up. A timeout costs nothing while there is data.
+        /// As in std the error is of kind `WouldBlock` when the time is up. A timeout costs nothing while
+        /// there is data.
         ///
         /// # Errors
         ///
@@ -85,8 +88,8 @@ macro_rules! limit_methods {
 
         /// Until when calls may read, whenever they begin; `None`, the default, for no end.
         ///
-        /// Afterwards they fail with `TimedOut`, even if there is data, until the deadline is moved. A call that waits
-        /// takes notice at once, so one in the past ends it.
+        /// Afterwards they fail with `TimedOut`, even if there is data, until the deadline is moved. A call
+        /// that waits takes notice at once, so one in the past ends it.
         pub fn set_read_deadline(&self, deadline: Option<Instant>) {
             self.inner.set_deadline(Direction::Read, deadline);
         }
@@ -106,7 +109,8 @@ macro_rules! limit_methods {
             self.inner.deadline(Direction::Write)
         }
 
-        /// Waits until a read would not: there is data, the end, or an error. A task that waits here needs no buffer yet.
+        /// Waits until a read would not: there is data, the end, or an error. A task that waits here needs no
+        /// buffer yet.
         ///
         /// Parks the task, or blocks the thread.
         ///
@@ -131,8 +135,8 @@ macro_rules! limit_methods {
 /// The same for listeners, whose only direction is reading.
 macro_rules! accept_limit_methods {
     () => {
-        /// How long [`accept`](Self::accept) may wait; `None`, the default, for ever. The error is of kind `WouldBlock` when
-        /// the time is up.
+        /// How long [`accept`](Self::accept) may wait; `None`, the default, for ever. The error is of kind
+        /// `WouldBlock` when the time is up.
         ///
         /// # Errors
         ///
@@ -146,8 +150,8 @@ macro_rules! accept_limit_methods {
             self.inner.timeout(Direction::Read)
         }
 
-        /// Until when connections are accepted; `None`, the default, for no end. Afterwards [`accept`](Self::accept) fails
-        /// with `TimedOut`; one that waits takes notice at once.
+        /// Until when connections are accepted; `None`, the default, for no end. Afterwards
+        /// [`accept`](Self::accept) fails with `TimedOut`; one that waits takes notice at once.
         pub fn set_accept_deadline(&self, deadline: Option<Instant>) {
             self.inner.set_deadline(Direction::Read, deadline);
         }
@@ -208,7 +212,8 @@ macro_rules! conversions {
             }
         }
 
-        /// Switches the socket back to blocking mode, with its timeouts. If clones exist the descriptor is duplicated.
+        /// Switches the socket back to blocking mode, with its timeouts. If clones exist the descriptor is
+        /// duplicated.
         ///
         /// # Panics
         ///

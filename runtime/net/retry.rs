@@ -1,8 +1,9 @@
 //! Waiting where the kernel gives no notice.
 //!
-//! Two calls on Unix sockets answer `EAGAIN` and no event ever says that they would succeed now: connecting to a listener whose
-//! backlog is full, and sending a datagram to a receiver, not connected to, whose queue is full. Blocking calls wait
-//! in a queue of the other socket, of which `epoll` knows nothing. They are tried again after pauses.
+//! Two calls on Unix sockets answer `EAGAIN` and no event ever says that they would succeed now: connecting
+//! to a listener whose backlog is full, and sending a datagram to a receiver, not connected to, whose queue
+//! is full. Blocking calls wait in a queue of the other socket, of which `epoll` knows nothing. They are
+//! tried again after pauses.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -14,8 +15,8 @@ use crate::thread::sleep;
 const FIRST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
-/// Calls `op` until it answers anything but `WouldBlock` or `Interrupted`, with growing pauses in between. `TimedOut` when the
-/// limit is reached.
+/// Calls `op` until it answers anything but `WouldBlock` or `Interrupted`, with growing pauses in between.
+/// `TimedOut` when the limit is reached.
 pub(super) fn retry<R>(limit: &Limit, mut op: impl FnMut() -> io::Result<R>) -> io::Result<R> {
     checkpoint();
     let mut began = None;

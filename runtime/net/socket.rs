@@ -1,8 +1,8 @@
 //! What all sockets have in common: one descriptor, the limits of its calls, and the calls themselves.
 //!
-//! Each call is one system call with `MSG_DONTWAIT`, so that none can block a worker, not even on a socket whose
-//! open file somebody else has switched to blocking mode. The fast path takes no lock, reads no clock and allocates
-//! nothing.
+//! Each call is one system call with `MSG_DONTWAIT`, so that none can block a worker, not even on a socket
+//! whose open file somebody else has switched to blocking mode. The fast path takes no lock, reads no clock
+//! and allocates nothing.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use super::retry::retry;
 use socket2::{MaybeUninitSlice, SockAddr, SockRef};
 
+use super::retry::retry;
 use crate::io::{Call, Limit, Source};
 use crate::poll::Direction;
 
@@ -31,8 +31,8 @@ pub(super) struct Socket<T: AsFd> {
     write: Limit,
     /// Relaxed everywhere: guards nothing. Whoever waits during `close` is woken through the source.
     flags: AtomicU8,
-    /// How many times in a row `accept` has found no descriptor or no memory. Relaxed, as all uses: a lost count makes one
-    /// pause shorter.
+    /// How many times in a row `accept` has found no descriptor or no memory. Relaxed, as all uses: a lost
+    /// count makes one pause shorter.
     shortages: AtomicU8,
 }
 
@@ -99,7 +99,8 @@ impl<T: AsFd> Socket<T> {
         }
     }
 
-    /// Tries `op` until it answers anything but `WouldBlock`, and waits in between. `what` names it in errors.
+    /// Tries `op` until it answers anything but `WouldBlock`, and waits in between. `what` names it in
+    /// errors.
     #[inline]
     pub(super) fn run<R>(
         &self,
@@ -221,8 +222,8 @@ impl<T: AsFd> Socket<T> {
         self.shortages.store(shortages, Ordering::Relaxed);
     }
 
-    /// Ends all waits and those to come, and shuts the socket down, which the other side sees and which wakes threads
-    /// that are in `poll`.
+    /// Ends all waits and those to come, and shuts the socket down, which the other side sees and which wakes
+    /// threads that are in `poll`.
     pub(super) fn close(&self) {
         self.flags.fetch_or(CLOSED, Ordering::Relaxed);
         self.source.close();
@@ -230,7 +231,8 @@ impl<T: AsFd> Socket<T> {
         let _ = self.options().shutdown(Shutdown::Both);
     }
 
-    /// One message, or what a stream has now; `flags` as for `recv`. Says nothing about whether there is more.
+    /// One message, or what a stream has now; `flags` as for `recv`. Says nothing about whether there is
+    /// more.
     #[inline]
     pub(super) fn receive(&self, what: &'static str, buf: &mut [u8], flags: i32) -> io::Result<usize> {
         self.run(Direction::Read, what, |io| {
@@ -299,8 +301,8 @@ impl<T: AsFd + From<OwnedFd> + Into<OwnedFd>> Socket<T> {
             Err(shared) => (T::from(shared.get().as_fd().try_clone_to_owned()?), true),
         };
         let options = SockRef::from(&io);
-        // The mode is common to all duplicates. The calls of the clones say that they don't want to block, only
-        // `accept` can't.
+        // The mode is common to all duplicates. The calls of the clones say that they don't want to block,
+        // only `accept` can't.
         if !(shared && options.is_listener()?) {
             options.set_nonblocking(false)?;
         }
@@ -324,7 +326,8 @@ const MAX_VECTORS: usize = libc::UIO_MAXIOV as usize;
 /// A buffer as socket2 wants it: one that may hold uninitialised bytes.
 #[inline]
 fn uninit(buf: &mut [u8]) -> &mut [MaybeUninit<u8>] {
-    // SAFETY: the layouts are the same, and those who get it only let the kernel write to it, which writes bytes.
+    // SAFETY: the layouts are the same, and those who get it only let the kernel write to it, which writes
+    // bytes.
     unsafe { &mut *(ptr::from_mut(buf) as *mut [MaybeUninit<u8>]) }
 }
 

@@ -22,8 +22,8 @@ pub(super) mod sealed {
 
 /// The reading half of a stream, from `into_split`.
 ///
-/// Reads as the stream does; whatever else the stream can do is in reach through [`as_ref`](AsRef::as_ref). Needs no lock:
-/// the two directions of a socket are independent.
+/// Reads as the stream does; whatever else the stream can do is in reach through [`as_ref`](AsRef::as_ref).
+/// Needs no lock: the two directions of a socket are independent.
 #[derive(Debug)]
 pub struct OwnedReadHalf<S: Splittable> {
     stream: S,
@@ -31,8 +31,8 @@ pub struct OwnedReadHalf<S: Splittable> {
 
 /// The writing half of a stream, from `into_split`.
 ///
-/// When it is dropped, the other side sees the end of the stream: the direction is shut down, for all clones of the stream.
-/// [`forget`](Self::forget) leaves it open.
+/// When it is dropped, the other side sees the end of the stream: the direction is shut down, for all clones
+/// of the stream. [`forget`](Self::forget) leaves it open.
 #[derive(Debug)]
 pub struct OwnedWriteHalf<S: Splittable> {
     /// Empty once the half has been forgotten or reunited.

@@ -15,7 +15,8 @@ use crate::poll::Direction;
 
 /// A UDP socket: [`std::net::UdpSocket`], parked instead of blocking.
 ///
-/// All methods take `&self`: several tasks may send and receive at once, and each datagram goes to one of them.
+/// All methods take `&self`: several tasks may send and receive at once, and each datagram goes to one of
+/// them.
 ///
 /// # Cancellation
 ///
@@ -75,8 +76,8 @@ macro_rules! options {
 }
 
 impl UdpSocket {
-    /// A socket at the first of the addresses where that works; port 0 for one that the kernel chooses. Parks only while a name is
-    /// resolved.
+    /// A socket at the first of the addresses where that works; port 0 for one that the kernel chooses. Parks
+    /// only while a name is resolved.
     ///
     /// # Errors
     ///
@@ -117,7 +118,8 @@ impl UdpSocket {
         Ok((n, from.as_socket().ok_or(io::ErrorKind::InvalidInput)?))
     }
 
-    /// Sends a datagram to the first of the addresses. Parks while a name is resolved and, rarely, until the kernel has room.
+    /// Sends a datagram to the first of the addresses. Parks while a name is resolved and, rarely, until the
+    /// kernel has room.
     ///
     /// # Errors
     ///
@@ -132,8 +134,8 @@ impl UdpSocket {
         })
     }
 
-    /// Sets the address for [`send`](Self::send), the only one from which datagrams are received from now on: the first that
-    /// works. Parks only while a name is resolved.
+    /// Sets the address for [`send`](Self::send), the only one from which datagrams are received from now on:
+    /// the first that works. Parks only while a name is resolved.
     ///
     /// # Errors
     ///
@@ -142,7 +144,8 @@ impl UdpSocket {
         first_that_works("connect to", addr, |addr| self.inner.get().connect(addr))
     }
 
-    /// Sends a datagram to the address that [`connect`](Self::connect) has set. Parks, rarely, until the kernel has room.
+    /// Sends a datagram to the address that [`connect`](Self::connect) has set. Parks, rarely, until the
+    /// kernel has room.
     ///
     /// # Errors
     ///
@@ -152,8 +155,8 @@ impl UdpSocket {
         self.inner.send(buf)
     }
 
-    /// Receives a datagram from the address that [`connect`](Self::connect) has set. What does not fit into the buffer is lost.
-    /// Parks the task, or blocks the thread, until there is one.
+    /// Receives a datagram from the address that [`connect`](Self::connect) has set. What does not fit into
+    /// the buffer is lost. Parks the task, or blocks the thread, until there is one.
     ///
     /// # Errors
     ///
@@ -194,7 +197,8 @@ impl UdpSocket {
         set_broadcast(bool), broadcast;
         /// Whether it receives its own multicast datagrams, for IPv4 (`IP_MULTICAST_LOOP`).
         set_multicast_loop_v4(bool), multicast_loop_v4;
-        /// How far multicast datagrams travel, for IPv4: 1, the default, for the own network (`IP_MULTICAST_TTL`).
+        /// How far multicast datagrams travel, for IPv4: 1, the default, for the own network
+        /// (`IP_MULTICAST_TTL`).
         set_multicast_ttl_v4(u32), multicast_ttl_v4;
         /// Whether it receives its own multicast datagrams, for IPv6 (`IPV6_MULTICAST_LOOP`).
         set_multicast_loop_v6(bool), multicast_loop_v6;

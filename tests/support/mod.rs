@@ -156,3 +156,16 @@ pub fn within_patience<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static
         Err(mpsc::RecvTimeoutError::Disconnected) => std::panic::resume_unwind(thread.join().unwrap_err()),
     }
 }
+
+/// The epoll instances of this process that watch the descriptor of this number.
+pub fn watchers(fd: i32) -> Vec<std::path::PathBuf> {
+    let infos = fs::read_dir("/proc/self/fdinfo").unwrap().filter_map(|entry| {
+        // A descriptor may be closed between the listing and this.
+        let path = entry.ok()?.path();
+        let info = fs::read_to_string(&path).ok()?;
+        let mut targets =
+            info.lines().filter_map(|line| line.strip_prefix("tfd:")?.split_whitespace().next());
+        targets.any(|target| target == fd.to_string()).then_some(path)
+    });
+    infos.collect()
+}

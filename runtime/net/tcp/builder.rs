@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Settings of a [`TcpListener`](super::TcpListener), from [`TcpListener::builder`](super::TcpListener::builder).
+/// Settings of a [`TcpListener`](super::TcpListener), from
+/// [`TcpListener::builder`](super::TcpListener::builder).
 ///
 /// # Examples
 ///
@@ -47,22 +48,22 @@ impl TcpListenerBuilder {
         self
     }
 
-    /// Whether the address may be used though connections of an earlier listener linger there (`SO_REUSEADDR`). On if not set,
-    /// as in std.
+    /// Whether the address may be used though connections of an earlier listener linger there
+    /// (`SO_REUSEADDR`). On if not set, as in std.
     pub fn reuse_addr(mut self, reuse: bool) -> Self {
         self.reuse_addr = reuse;
         self
     }
 
-    /// Whether several listeners share the address, among which the kernel spreads the connections (`SO_REUSEPORT`). All must
-    /// have it set. Off if not set.
+    /// Whether several listeners share the address, among which the kernel spreads the connections
+    /// (`SO_REUSEPORT`). All must have it set. Off if not set.
     pub fn reuse_port(mut self, reuse: bool) -> Self {
         self.reuse_port = reuse;
         self
     }
 
-    /// Whether an IPv6 listener leaves IPv4 alone (`IPV6_V6ONLY`); if not set the sysctl `net.ipv6.bindv6only` decides. Means
-    /// nothing for an IPv4 address.
+    /// Whether an IPv6 listener leaves IPv4 alone (`IPV6_V6ONLY`); if not set the sysctl
+    /// `net.ipv6.bindv6only` decides. Means nothing for an IPv4 address.
     pub fn only_v6(mut self, only: bool) -> Self {
         self.only_v6 = Some(only);
         self

@@ -20,9 +20,10 @@ use crate::poll::Direction;
 ///
 /// # Running out of descriptors
 ///
-/// As in std, [`accept`](Self::accept) returns the error when the process or the machine has no descriptor or no memory left,
-/// and the connection stays in the queue. A server that goes on with its loop need not spin: after such an error the next
-/// call pauses before it tries again, for 1 ms at first and up to 128 ms while the shortage lasts.
+/// As in std, [`accept`](Self::accept) returns the error when the process or the machine has no descriptor or
+/// no memory left, and the connection stays in the queue. A server that goes on with its loop need not spin:
+/// after such an error the next call pauses before it tries again, for 1 ms at first and up to 128 ms while
+/// the shortage lasts.
 ///
 /// ```no_run
 /// # let listener = fibra::net::TcpListener::bind("127.0.0.1:0")?;
@@ -66,13 +67,13 @@ pub struct TcpListener {
 impl TcpListener {
     /// Listens at the first of the addresses where that works; port 0 for one that the kernel chooses.
     ///
-    /// As std this sets `SO_REUSEADDR`; unlike std it leaves room for 4,096 connections that wait, not 128. Parks only while a
-    /// name is resolved.
+    /// As std this sets `SO_REUSEADDR`; unlike std it leaves room for 4,096 connections that wait, not 128.
+    /// Parks only while a name is resolved.
     ///
     /// # Errors
     ///
-    /// Those of the last address, which it names: `AddrInUse`, `AddrNotAvailable`, `PermissionDenied` and the like;
-    /// `InvalidInput` if there is no address.
+    /// Those of the last address, which it names: `AddrInUse`, `AddrNotAvailable`, `PermissionDenied` and the
+    /// like; `InvalidInput` if there is no address.
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
         Self::builder().bind(addr)
     }
@@ -91,22 +92,24 @@ impl TcpListener {
         self.inner.get().local_addr()
     }
 
-    /// The next connection, and the address of its other side. Parks the task, or blocks the thread, until there is one.
+    /// The next connection, and the address of its other side. Parks the task, or blocks the thread, until
+    /// there is one.
     ///
-    /// A connection that is reset while it waits in the queue is passed over; std reports it as `ConnectionAborted`.
+    /// A connection that is reset while it waits in the queue is passed over; std reports it as
+    /// `ConnectionAborted`.
     ///
     /// # Errors
     ///
-    /// Those of `accept`, see [above](Self#running-out-of-descriptors); `WouldBlock` at a timeout, `TimedOut` at a deadline;
-    /// `NotConnected` after [`close`](Self::close).
+    /// Those of `accept`, see [above](Self#running-out-of-descriptors); `WouldBlock` at a timeout, `TimedOut`
+    /// at a deadline; `NotConnected` after [`close`](Self::close).
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (socket, from) = self.inner.accept()?;
         let from = from.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
         Ok((TcpStream::accepted(socket)?, from))
     }
 
-    /// The connections, one after the other, as [`accept`](Self::accept) returns them. Ends after [`close`](Self::close), and only
-    /// then.
+    /// The connections, one after the other, as [`accept`](Self::accept) returns them. Ends after
+    /// [`close`](Self::close), and only then.
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming { listener: self }
     }

@@ -18,19 +18,19 @@ use crate::poll::Direction;
 /// A TCP connection: [`std::net::TcpStream`], parked instead of blocking.
 ///
 /// Reads and writes through a shared reference too, so one task can read while another writes; see also
-/// [`into_split`](Self::into_split). Several tasks may even wait in the same direction; each byte goes to one of them.
-/// Dropping the last handle closes the connection.
+/// [`into_split`](Self::into_split). Several tasks may even wait in the same direction; each byte goes to one
+/// of them. Dropping the last handle closes the connection.
 ///
 /// # Cancellation
 ///
-/// A read that is cancelled has taken nothing; a write that is cancelled has sent nothing. `read_exact`, `write_all` and the
-/// like are several calls: how many bytes they have moved is unknown afterwards.
+/// A read that is cancelled has taken nothing; a write that is cancelled has sent nothing. `read_exact`,
+/// `write_all` and the like are several calls: how many bytes they have moved is unknown afterwards.
 ///
 /// # Cost
 ///
-/// A read that finds data and a write that finds room make one system call each and nothing else: no lock, no clock, no
-/// memory, with or without a timeout. After a read that got less than it had room for, the next one parks without
-/// asking the kernel first. Beside the kernel's part a connection takes some 200 bytes.
+/// A read that finds data and a write that finds room make one system call each and nothing else: no lock, no
+/// clock, no memory, with or without a timeout. After a read that got less than it had room for, the next one
+/// parks without asking the kernel first. Beside the kernel's part a connection takes some 200 bytes.
 ///
 /// # Examples
 ///
@@ -63,17 +63,17 @@ pub struct TcpStream {
 impl TcpStream {
     /// Connects to the first of the addresses that answers.
     ///
-    /// With several addresses this is RFC 8305, "happy eyeballs": they are tried in their order, but with IPv6 and IPv4 taking
-    /// turns, and each attempt gets 250 ms before the next one joins it; the first to succeed wins, and the others are
-    /// closed.
+    /// With several addresses this is RFC 8305, "happy eyeballs": they are tried in their order, but with
+    /// IPv6 and IPv4 taking turns, and each attempt gets 250 ms before the next one joins it; the first to
+    /// succeed wins, and the others are closed.
     ///
-    /// Parks the task, or blocks the thread; for a name also while it is resolved. There is no limit of time but the
-    /// kernel's, some two minutes; see [`connect_timeout`](Self::connect_timeout).
+    /// Parks the task, or blocks the thread; for a name also while it is resolved. There is no limit of time
+    /// but the kernel's, some two minutes; see [`connect_timeout`](Self::connect_timeout).
     ///
     /// # Errors
     ///
-    /// Names all addresses and what became of each; its kind is that of the last attempt, or of the last that reached a
-    /// network. `InvalidInput` if there is no address.
+    /// Names all addresses and what became of each; its kind is that of the last attempt, or of the last that
+    /// reached a network. `InvalidInput` if there is no address.
     pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
         let addrs: Vec<SocketAddr> = addr.to_socket_addrs()?.collect();
         Ok(Self::from_socket(connect::connect(&addrs)?))
@@ -115,7 +115,8 @@ impl TcpStream {
         self.inner.get().local_addr()
     }
 
-    /// Shuts down reading, writing or both, for all clones. Calls that wait return: reads find the end, writes fail.
+    /// Shuts down reading, writing or both, for all clones. Calls that wait return: reads find the end,
+    /// writes fail.
     ///
     /// # Errors
     ///
@@ -133,7 +134,8 @@ impl TcpStream {
         self.inner.receive("peek", buf, libc::MSG_PEEK)
     }
 
-    /// Splits the stream into a reading and a writing half, for two tasks. Needs no lock, and costs no descriptor.
+    /// Splits the stream into a reading and a writing half, for two tasks. Needs no lock, and costs no
+    /// descriptor.
     ///
     /// Dropping the writing half shuts writing down: the other side finds the end.
     ///
@@ -163,7 +165,8 @@ impl TcpStream {
         split(Self { inner: self.inner.clone() }, self)
     }
 
-    /// Whether small writes are sent at once (`TCP_NODELAY`), instead of waiting for the answer to earlier ones.
+    /// Whether small writes are sent at once (`TCP_NODELAY`), instead of waiting for the answer to earlier
+    /// ones.
     ///
     /// # Errors
     ///
@@ -199,11 +202,11 @@ impl TcpStream {
         self.inner.get().ttl()
     }
 
-    /// What happens at the close to bytes that are not sent yet (`SO_LINGER`, in whole seconds). With `None`, the default, the
-    /// kernel goes on sending by itself; with zero it drops them and resets the connection.
+    /// What happens at the close to bytes that are not sent yet (`SO_LINGER`, in whole seconds). With `None`,
+    /// the default, the kernel goes on sending by itself; with zero it drops them and resets the connection.
     ///
-    /// With any other time the *close*, that is, the drop of the last handle, blocks its thread until they are sent or the
-    /// time is up, and with it a worker: shut the stream down and read to its end instead.
+    /// With any other time the *close*, that is, the drop of the last handle, blocks its thread until they
+    /// are sent or the time is up, and with it a worker: shut the stream down and read to its end instead.
     ///
     /// # Errors
     ///
@@ -221,8 +224,8 @@ impl TcpStream {
         self.inner.options().linger()
     }
 
-    /// After how much silence the kernel begins to ask whether the other side is still there (`SO_KEEPALIVE`, `TCP_KEEPIDLE`, in
-    /// whole seconds); `None` for never.
+    /// After how much silence the kernel begins to ask whether the other side is still there (`SO_KEEPALIVE`,
+    /// `TCP_KEEPIDLE`, in whole seconds); `None` for never.
     ///
     /// # Errors
     ///

@@ -18,8 +18,9 @@ use crate::poll::Direction;
 
 /// A Unix datagram socket: [`std::os::unix::net::UnixDatagram`], parked instead of blocking.
 ///
-/// Datagrams arrive whole, in order, and none is lost: who sends to a receiver that does not keep up waits. All methods take
-/// `&self`: several tasks may send and receive at once, and each datagram goes to one of them.
+/// Datagrams arrive whole, in order, and none is lost: who sends to a receiver that does not keep up waits.
+/// All methods take `&self`: several tasks may send and receive at once, and each datagram goes to one of
+/// them.
 ///
 /// # Cancellation
 ///
@@ -89,7 +90,8 @@ impl UnixDatagram {
         Ok(Self { inner: Arc::new(Socket::fresh(socket)?) })
     }
 
-    /// Sets the receiver for [`send`](Self::send), the only one from which datagrams are received from now on. Never parks.
+    /// Sets the receiver for [`send`](Self::send), the only one from which datagrams are received from now
+    /// on. Never parks.
     ///
     /// # Errors
     ///
@@ -156,7 +158,8 @@ impl UnixDatagram {
         Ok((n, from_system(&from)?))
     }
 
-    /// Receives a datagram. What does not fit into the buffer is lost. Parks the task, or blocks the thread, until there is one.
+    /// Receives a datagram. What does not fit into the buffer is lost. Parks the task, or blocks the thread,
+    /// until there is one.
     ///
     /// # Errors
     ///
@@ -176,9 +179,9 @@ impl UnixDatagram {
 
     /// Sends a datagram to the socket at a path.
     ///
-    /// Parks the task, or blocks the thread, while the receiver's queue is full, and tries again after pauses of up to
-    /// 10 ms, since the kernel tells only a connected socket when there is room: prefer [`connect`](Self::connect) and
-    /// [`send`](Self::send) for many.
+    /// Parks the task, or blocks the thread, while the receiver's queue is full, and tries again after pauses
+    /// of up to 10 ms, since the kernel tells only a connected socket when there is room: prefer
+    /// [`connect`](Self::connect) and [`send`](Self::send) for many.
     ///
     /// # Errors
     ///
@@ -203,12 +206,13 @@ impl UnixDatagram {
         })
     }
 
-    /// Sends a datagram to the socket that [`connect`](Self::connect) has set. Parks the task, or blocks the thread, while its queue
-    /// is full.
+    /// Sends a datagram to the socket that [`connect`](Self::connect) has set. Parks the task, or blocks the
+    /// thread, while its queue is full.
     ///
     /// # Errors
     ///
-    /// Those of `send`, among them `ConnectionRefused` if the receiver is gone; as [`recv_from`](Self::recv_from).
+    /// Those of `send`, among them `ConnectionRefused` if the receiver is gone; as
+    /// [`recv_from`](Self::recv_from).
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
         self.inner.send(buf)
     }

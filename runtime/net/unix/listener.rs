@@ -17,8 +17,9 @@ use crate::poll::Direction;
 
 /// A Unix socket that accepts connections: [`std::os::unix::net::UnixListener`], parked instead of blocking.
 ///
-/// What is said of a [`TcpListener`](crate::net::TcpListener) about sharing, cancellation and running out of descriptors holds
-/// here too. As in std the file stays when the listener is dropped, and binding to a file that exists fails.
+/// What is said of a [`TcpListener`](crate::net::TcpListener) about sharing, cancellation and running out of
+/// descriptors holds here too. As in std the file stays when the listener is dropped, and binding to a file
+/// that exists fails.
 ///
 /// # Examples
 ///
@@ -47,8 +48,8 @@ impl UnixListener {
     ///
     /// # Errors
     ///
-    /// Those of `bind`, with the path: `AddrInUse` if it exists, `NotFound` if its directory doesn't; `InvalidInput` for a path
-    /// that is too long (108 bytes) or has a zero in it.
+    /// Those of `bind`, with the path: `AddrInUse` if it exists, `NotFound` if its directory doesn't;
+    /// `InvalidInput` for a path that is too long (108 bytes) or has a zero in it.
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<Self> {
         Self::bind_addr(&SocketAddr::from_pathname(path)?)
     }
@@ -64,7 +65,8 @@ impl UnixListener {
         Ok(Self { inner: Arc::new(Socket::fresh(listener)?) })
     }
 
-    /// The next connection, and the address of its other side. Parks the task, or blocks the thread, until there is one.
+    /// The next connection, and the address of its other side. Parks the task, or blocks the thread, until
+    /// there is one.
     ///
     /// # Errors
     ///
@@ -83,8 +85,8 @@ impl UnixListener {
         self.inner.get().local_addr()
     }
 
-    /// The connections, one after the other, as [`accept`](Self::accept) returns them. Ends after [`close`](Self::close), and only
-    /// then.
+    /// The connections, one after the other, as [`accept`](Self::accept) returns them. Ends after
+    /// [`close`](Self::close), and only then.
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming { listener: self }
     }

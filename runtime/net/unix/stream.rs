@@ -21,7 +21,8 @@ use crate::poll::Direction;
 
 /// A Unix stream socket: [`std::os::unix::net::UnixStream`], parked instead of blocking.
 ///
-/// What is said of a [`TcpStream`](crate::net::TcpStream) about sharing, cancellation and cost holds here too.
+/// What is said of a [`TcpStream`](crate::net::TcpStream) about sharing, cancellation and cost holds here
+/// too.
 ///
 /// # Examples
 ///
@@ -49,13 +50,13 @@ pub struct UnixStream {
 impl UnixStream {
     /// Connects to the listener at a path.
     ///
-    /// Returns at once unless the listener's backlog is full. Then it parks the task, or blocks the thread, and tries again
-    /// after pauses of up to 10 ms, since the kernel doesn't tell when there is room.
+    /// Returns at once unless the listener's backlog is full. Then it parks the task, or blocks the thread,
+    /// and tries again after pauses of up to 10 ms, since the kernel doesn't tell when there is room.
     ///
     /// # Errors
     ///
-    /// Those of `connect`, with the path: `NotFound`, `ConnectionRefused`, `PermissionDenied`; `InvalidInput` for a path that is too
-    /// long (108 bytes) or has a zero in it.
+    /// Those of `connect`, with the path: `NotFound`, `ConnectionRefused`, `PermissionDenied`; `InvalidInput`
+    /// for a path that is too long (108 bytes) or has a zero in it.
     pub fn connect<P: AsRef<Path>>(path: P) -> io::Result<Self> {
         Self::connect_addr(&SocketAddr::from_pathname(path)?)
     }
@@ -106,7 +107,8 @@ impl UnixStream {
         self.inner.get().peer_addr()
     }
 
-    /// Shuts down reading, writing or both, for all clones. Calls that wait return: reads find the end, writes fail.
+    /// Shuts down reading, writing or both, for all clones. Calls that wait return: reads find the end,
+    /// writes fail.
     ///
     /// # Errors
     ///

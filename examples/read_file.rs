@@ -1,0 +1,55 @@
+//! A file is read in the background, as Node's `fs.readFile` does it: the program goes on meanwhile.
+//!
+//! The file is this source. A task reads it; the main task has printed its second line long before the task has run.
+//!
+//! ```text
+//! $ cargo run --release --example read_file               # or another file: -- /etc/hosts
+//! 1. Start
+//! 2. Continue execution
+//! 3. File read complete
+//! examples/read_file.rs: 1712 bytes in 39 lines, after 0.2 ms
+//! ```
+
+use std::path::PathBuf;
+use std::time::Instant;
+use std::{env, process};
+
+fn main() {
+    let path = path(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/read_file.rs"));
+    let read = fibra::run(|| {
+        println!("1. Start");
+        let start = Instant::now();
+        let file = path.clone();
+        let task = fibra::spawn(move || {
+            let text = fibra::fs::read(file)?;
+            println!("3. File read complete");
+            std::io::Result::Ok((text, start.elapsed()))
+        });
+        println!("2. Continue execution");
+        task.join().expect("the task does not panic")
+    });
+    match read {
+        Ok((text, elapsed)) => {
+            let (lines, ms) =
+                (text.iter().filter(|&&byte| byte == b'\n').count(), elapsed.as_secs_f64() * 1e3);
+            println!("{}: {} bytes in {lines} lines, after {ms:.1} ms", path.display(), text.len());
+        }
+        Err(error) => fail(&error.to_string(), 1),
+    }
+}
+
+/// The file on the command line, or `default`.
+fn path(default: &str) -> PathBuf {
+    let mut arguments = env::args_os().skip(1);
+    match (arguments.next(), arguments.next()) {
+        (None, _) => default.into(),
+        (Some(path), None) if !path.is_empty() => path.into(),
+        (Some(path), None) => fail(&format!("expected a file, not {path:?}"), 2),
+        (Some(_), Some(more)) => fail(&format!("expected one file, and found {more:?} after it"), 2),
+    }
+}
+
+fn fail(message: &str, status: i32) -> ! {
+    eprintln!("read_file: {message}");
+    process::exit(status)
+}

@@ -1,0 +1,83 @@
+//! WebSockets over tasks: `tungstenite` as it is, with our sockets as its `Read` and `Write`.
+//!
+//! A hundred clients share ten thousand messages. Each sends one, waits for the echo, and sends the next.
+//!
+//! ```text
+//! $ cargo run --release --example websocket              # or with the number of messages: -- 1000000
+//! 10000 messages of 100 clients came back
+//! 0.17 s: 58823 messages a second
+//! ```
+
+use std::net::SocketAddr;
+use std::time::Instant;
+use std::{env, error, process};
+
+use fibra::net::{TcpListener, TcpStream};
+use tungstenite::Message;
+
+const CLIENTS: usize = 100;
+
+type Result<T> = std::result::Result<T, Box<dyn error::Error + Send + Sync>>;
+
+fn main() -> Result<()> {
+    let messages = messages(10_000);
+    fibra::run(|| {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let start = Instant::now();
+        let mut clients = Vec::new();
+        for i in 0..CLIENTS {
+            let share = messages / CLIENTS + usize::from(i < messages % CLIENTS);
+            clients.push(fibra::spawn(move || talk(address, share)));
+            let stream = listener.accept()?.0;
+            fibra::spawn(|| echo(stream));
+        }
+        let mut came_back = 0;
+        for client in clients {
+            came_back += client.join().expect("a client does not panic")?;
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{came_back} messages of {CLIENTS} clients came back");
+        println!("{seconds:.2} s: {:.0} messages a second", came_back as f64 / seconds);
+        Ok(())
+    })
+}
+
+/// Sends every message back, until the goodbye.
+fn echo(stream: TcpStream) -> Result<()> {
+    stream.set_nodelay(true)?;
+    let mut socket = tungstenite::accept(stream)?;
+    loop {
+        let message = socket.read()?;
+        if message.is_text() {
+            socket.send(message)?;
+        }
+    }
+}
+
+/// How many of `messages` came back as they were sent.
+fn talk(address: SocketAddr, messages: usize) -> Result<usize> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    let (mut socket, _) = tungstenite::client(format!("ws://{address}/"), stream)?;
+    let mut came_back = 0;
+    for i in 0..messages {
+        let message = Message::text(format!("message {i}"));
+        socket.send(message.clone())?;
+        came_back += usize::from(socket.read()? == message);
+    }
+    socket.close(None)?;
+    Ok(came_back)
+}
+
+/// The number of messages on the command line, or `default`.
+fn messages(default: usize) -> usize {
+    let text = env::args().skip(1).collect::<Vec<_>>().join(" ");
+    if text.is_empty() {
+        return default;
+    }
+    text.parse().ok().filter(|n| (1..=100_000_000).contains(n)).unwrap_or_else(|| {
+        eprintln!("websocket: expected one number of messages from 1 to 100000000, not \"{text}\"");
+        process::exit(2)
+    })
+}
