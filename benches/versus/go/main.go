@@ -24,7 +24,7 @@ const (
 var sizes = map[string]int{
 	"spawn": 1_000_000, "yield": 5_000_000, "pingpong": 1_000_000, "pingpong_same": 1_000_000, "pingpong_cross": 200_000,
 	"spsc": 5_000_000, "mpmc": 4_000_000, "skynet": 1_000_000, "fib": 30, "fib_half": 30, "parked": 100_000, "sleepers": 10_000,
-	"lateness": 100_000, "idle": 10,
+	"lateness": 100_000, "idle": 10, "echo_server": 0, "echo_readable_server": 0, "http_server": 0,
 }
 
 func main() {
@@ -95,6 +95,12 @@ func run(workload string, n int) report {
 		return lateness(latenesses(n))
 	case "idle":
 		return idle(n)
+	case "echo_server":
+		return serve(echoServer)
+	case "http_server":
+		return serve(httpServer)
+	case "echo_readable_server":
+		return report{"skip": "net doesn't say when a connection can be read"}
 	}
 	return report{"skip": "Go places its tasks itself"}
 }

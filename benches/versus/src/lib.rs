@@ -5,10 +5,16 @@
 //! {"peer":"tokio","workload":"yield","workers":2,"n":5000000,"value":23.1,"unit":"ns","cpu_seconds":0.2,"peak_bytes":…}
 //! ```
 //!
+//! [`server::SERVERS`] are workloads as well, but their values come from the load, which is a process of its own.
 //! Smaller is better for every value. A peer that has no such workload prints `skip` with a reason instead of a value.
 //! Fields beyond those above (`p99_us`, `pte_per_task`, …) are numbers as well; the driver prints their medians.
 
+pub mod epoll;
+pub mod histogram;
+pub mod http;
 pub mod proc;
+pub mod server;
+pub mod socket;
 
 use std::time::{Duration, Instant};
 
@@ -45,8 +51,9 @@ impl Args {
 
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
         let workload = words.next().ok_or("no workload given")?;
-        let known = WORKLOADS.iter().find(|w| w.name == workload);
-        let n = known.ok_or_else(|| format!("no workload is called {workload}"))?.n;
+        let known = WORKLOADS.iter().find(|w| w.name == workload).map(|w| w.n);
+        let known = known.or(server::SERVERS.contains(&&*workload).then_some(0));
+        let n = known.ok_or_else(|| format!("no workload is called {workload}"))?;
         let mut args = Args { workload, workers: 2, n };
         while let Some(word) = words.next() {
             let field = match word.as_str() {
@@ -96,18 +103,81 @@ pub const WORKLOADS: &[Workload] = &[
     row("idle", 10, "an idle runtime, n seconds; wake-ups of its threads"),
 ];
 
+/// A row of the comparison for which a server runs, and another process loads it.
+pub struct Served {
+    pub name: &'static str,
+    /// One of [`server::SERVERS`].
+    pub server: &'static str,
+    /// The mode of the load.
+    pub load: &'static str,
+    pub connections: usize,
+    pub what: &'static str,
+}
+
+const fn served(
+    name: &'static str,
+    server: &'static str,
+    load: &'static str,
+    connections: usize,
+    what: &'static str,
+) -> Served {
+    Served { name, server, load, connections, what }
+}
+
+/// These rows in the order of the table.
+pub const SERVED: &[Served] = &[
+    served(
+        "echo_64",
+        "echo_server",
+        "echo",
+        64,
+        "64 B there and back, n connections; the server's CPU µs a request",
+    ),
+    served("echo_1000", "echo_server", "echo", 1_000, "the same with more connections"),
+    served(
+        "http_64",
+        "http_server",
+        "http",
+        64,
+        "GET, kept alive, n connections; the server's CPU µs a request",
+    ),
+    served("http_1000", "http_server", "http", 1_000, "the same with more connections"),
+    served(
+        "conns_idle",
+        "echo_server",
+        "idle",
+        10_000,
+        "n connections whose tasks have echoed once and wait, each with a buffer of 4 KiB; resident bytes a connection",
+    ),
+    served(
+        "conns_idle_readable",
+        "echo_readable_server",
+        "idle",
+        10_000,
+        "the same with tasks that wait until they can read before they take a buffer",
+    ),
+    served(
+        "conns_sequential",
+        "echo_server",
+        "sequential",
+        10_000,
+        "n connections, each answered before the next one comes; percent of them on the busiest worker",
+    ),
+];
+
 /// What a run of a workload came to.
+#[derive(Default)]
 pub struct Report(Map<String, Value>);
 
 impl Report {
     /// A run that measured `value` in `unit`.
     pub fn new(value: f64, unit: &str) -> Report {
-        Report(Map::new()).with("value", value).with("unit", unit)
+        Report::default().with("value", value).with("unit", unit)
     }
 
     /// The peer has nothing that does this workload.
     pub fn skip(why: &str) -> Report {
-        Report(Map::new()).with("skip", why)
+        Report::default().with("skip", why)
     }
 
     /// The measured value, for a run that reports two of them.
@@ -121,7 +191,7 @@ impl Report {
         self
     }
 
-    /// Prints the line.
+    /// Prints the line of a peer.
     pub fn print(self, peer: &str, args: &Args) {
         let report = self
             .with("peer", peer)
@@ -130,7 +200,12 @@ impl Report {
             .with("n", args.n)
             .with("cpu_seconds", proc::cpu_seconds())
             .with("peak_bytes", proc::status_bytes("VmHWM"));
-        println!("{}", json!(report.0));
+        report.print_fields();
+    }
+
+    /// Prints the line of a program that is no peer.
+    pub fn print_fields(self) {
+        println!("{}", json!(self.0));
     }
 }
 

@@ -2,18 +2,23 @@
 //!
 //! ```text
 //! cargo run --release -- [--workloads spawn,yield] [--peers fibra,go] [--rounds 5] [--workers 2] [--timeout 120]
+//!                          [--seconds 3]
 //! ```
 //!
-//! For each workload, each round runs every peer once, one process each, one after another: what the machine's
+//! The word `servers` stands for all workloads in which a server runs under load. For each workload, each round runs every peer once, one process each, one after another: what the machine's
 //! neighbours do meets them all alike. Progress goes to stderr, the Markdown to stdout.
 
+mod cell;
+mod child;
 mod peer;
+mod served;
 mod table;
 
 use std::time::Duration;
 
+use cell::Cell;
 use peer::{Outcome, Peer};
-use versus::WORKLOADS;
+use versus::{SERVED, WORKLOADS};
 
 /// What the command line asks for.
 pub struct Plan {
@@ -22,21 +27,19 @@ pub struct Plan {
     rounds: usize,
     workers: usize,
     timeout: Duration,
+    /// How long a load is measured.
+    seconds: usize,
 }
 
 /// A workload at one size.
 #[derive(Clone)]
 pub struct Row {
-    name: String,
+    name: &'static str,
     workload: &'static str,
     n: usize,
     what: &'static str,
-}
-
-/// What a peer's rounds of one row came to.
-pub struct Cell {
-    peer: &'static str,
-    rounds: Vec<Outcome>,
+    /// If the workload is a server, the mode of the load.
+    load: Option<&'static str>,
 }
 
 fn main() {
@@ -47,7 +50,13 @@ fn main() {
     });
     let peers = peer::build(&plan.peers);
     let results: Vec<_> = plan.rows.iter().map(|row| (row, measure(&plan, row, &peers))).collect();
-    table::print(&plan, &results);
+    let (served, plain): (Vec<_>, Vec<_>) = results.into_iter().partition(|(row, _)| row.load.is_some());
+    println!("Workers: {}, rounds: {}.\n", plan.workers, plan.rounds);
+    table::print(&plan, &plain);
+    served::print(&plan, &served);
+    for row in &plan.rows {
+        println!("- `{}`: {}", row.name, row.what);
+    }
 }
 
 fn measure(plan: &Plan, row: &Row, peers: &[Peer]) -> Vec<Cell> {
@@ -60,7 +69,7 @@ fn measure(plan: &Plan, row: &Row, peers: &[Peer]) -> Vec<Cell> {
             if cell.rounds.iter().any(|outcome| !matches!(outcome, Outcome::Measured(_))) {
                 continue;
             }
-            let outcome = peer.run(row, plan.workers, plan.timeout);
+            let outcome = peer.run(row, plan);
             eprintln!("{} {round}/{rounds} {}: {outcome}", row.name, peer.name);
             cell.rounds.push(outcome);
         }
@@ -68,15 +77,22 @@ fn measure(plan: &Plan, row: &Row, peers: &[Peer]) -> Vec<Cell> {
     cells
 }
 
-/// All rows: the workloads, and once more the one that is measured at two sizes.
+/// All rows: the workloads, once more the one that is measured at two sizes, and the servers.
 fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for w in WORKLOADS {
-        rows.push(Row { name: w.name.to_owned(), workload: w.name, n: w.n, what: w.what });
+        rows.push(Row { name: w.name, workload: w.name, n: w.n, what: w.what, load: None });
         if w.name == "parked" {
-            rows.push(Row { name: "parked_1m".to_owned(), workload: w.name, n: 1_000_000, what: w.what });
+            rows.push(Row { name: "parked_1m", n: 1_000_000, ..rows[rows.len() - 1].clone() });
         }
     }
+    rows.extend(SERVED.iter().map(|s| Row {
+        name: s.name,
+        workload: s.server,
+        n: s.connections,
+        what: s.what,
+        load: Some(s.load),
+    }));
     rows
 }
 
@@ -88,14 +104,17 @@ impl Plan {
             rounds: 5,
             workers: 2,
             timeout: Duration::from_secs(120),
+            seconds: 3,
         };
         while let Some(word) = words.next() {
             let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
             match word.as_str() {
-                "--workloads" => plan.rows = chosen(&value, &rows(), |row| &row.name)?,
+                "--workloads" if value == "servers" => plan.rows.retain(|row| row.load.is_some()),
+                "--workloads" => plan.rows = chosen(&value, &rows(), |row| row.name)?,
                 "--peers" => plan.peers = chosen(&value, peer::NAMES, |name| name)?,
                 "--rounds" => plan.rounds = number(&word, &value)?,
                 "--workers" => plan.workers = number(&word, &value)?,
+                "--seconds" => plan.seconds = number(&word, &value)?,
                 "--timeout" => plan.timeout = Duration::from_secs(number(&word, &value)? as u64),
                 _ => return Err(format!("unknown argument {word}")),
             }

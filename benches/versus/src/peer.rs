@@ -1,20 +1,16 @@
 //! Builds the peers and runs them, one process a run.
 
-use std::fmt;
-use std::fs::File;
-use std::io::{Read, Seek};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::{fmt, io};
 
 use serde_json::{Map, Value};
 
-use crate::Row;
+use crate::child::Child;
+use crate::{Plan, Row};
 
 /// In the order of the tables.
-pub const NAMES: &[&str] = &["fibra", "go", "tokio", "may", "threads"];
+pub const NAMES: &[&str] = &["fibra", "go", "tokio", "may", "threads", "raw"];
 
 /// A program that is there.
 pub struct Peer {
@@ -29,102 +25,84 @@ pub enum Outcome {
     Failed(String),
 }
 
-/// Builds the programs of `names` beside this one; a peer that can't be built is left out, with a word on stderr.
+/// Builds the load and the programs of `names` beside this one; a peer that can't be built is left out, with a word on
+/// stderr.
 pub fn build(names: &[&'static str]) -> Vec<Peer> {
     let this = std::env::current_exe().expect("this program has a path");
-    let beside = this.parent().expect("a program is in a folder");
-    let peers = names.iter().map(|name| Peer { name, program: beside.join(format!("peer-{name}")) });
-    peers.filter(|peer| peer.build(beside)).collect()
+    compile(&this.with_file_name("load"));
+    let peers = names.iter().map(|name| Peer { name, program: this.with_file_name(format!("peer-{name}")) });
+    peers.filter(|peer| compile(&peer.program)).collect()
+}
+
+/// Makes `program`, whose file has its binary's name.
+fn compile(program: &Path) -> bool {
+    let name = program.file_name().and_then(|name| name.to_str()).expect("a binary has a name");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = if name == "peer-go" { Command::new("go") } else { Command::new(env!("CARGO")) };
+    if name == "peer-go" {
+        command.args(["build", "-o"]).arg(program).arg(".").current_dir(folder.join("go"));
+    } else {
+        let target = program.ancestors().nth(2).expect("the profile's folder is in the target folder");
+        command.args(["build", "--release", "--bin", name, "--target-dir"]).arg(target).current_dir(folder);
+    }
+    let built = match command.status() {
+        Ok(status) if status.success() => return true,
+        Ok(status) => format!("its build ended with {status}"),
+        Err(error) => format!("{}: {error}", command.get_program().display()),
+    };
+    eprintln!("{name} is skipped: {built}");
+    false
 }
 
 impl Peer {
-    fn build(&self, beside: &Path) -> bool {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut command = if self.name == "go" { Command::new("go") } else { Command::new(env!("CARGO")) };
-        if self.name == "go" {
-            command.args(["build", "-o"]).arg(&self.program).arg(".").current_dir(folder.join("go"));
-        } else {
-            command.args(["build", "--release", "--bin", &format!("peer-{}", self.name), "--target-dir"]);
-            command
-                .arg(beside.parent().expect("the profile's folder is in the target folder"))
-                .current_dir(folder);
-        }
-        let built = match command.status() {
-            Ok(status) if status.success() => return true,
-            Ok(status) => format!("its build ended with {status}"),
-            Err(error) => format!("{}: {error}", command.get_program().display()),
-        };
-        eprintln!("{} is skipped: {built}", self.name);
-        false
+    /// Runs the peer once; no longer than the plan's timeout, or thrice that for a server and its load.
+    pub fn run(&self, row: &Row, plan: &Plan) -> Outcome {
+        self.try_run(row, plan).unwrap_or_else(|error| Outcome::Failed(error.to_string()))
     }
 
-    /// Runs the peer once; no longer than `timeout`.
-    pub fn run(&self, row: &Row, workers: usize, timeout: Duration) -> Outcome {
-        self.try_run(row, workers, timeout).unwrap_or_else(|error| Outcome::Failed(error.to_string()))
+    fn try_run(&self, row: &Row, plan: &Plan) -> io::Result<Outcome> {
+        let (workers, n) = (plan.workers.to_string(), row.n.to_string());
+        let child = Child::start(&self.program, &[row.workload, "--workers", &workers, "--n", &n])?;
+        match row.load {
+            None => child.finish(plan.timeout),
+            Some(mode) => self.try_serve(child, mode, &n, plan),
+        }
     }
 
-    fn try_run(&self, row: &Row, workers: usize, timeout: Duration) -> std::io::Result<Outcome> {
-        // Files, unlike pipes, are never full, however much a dying peer has to say.
-        let (mut out, mut err) = (scratch(&self.program, "out")?, scratch(&self.program, "err")?);
-        let mut child = Command::new(&self.program)
-            .args([row.workload, "--workers", &workers.to_string(), "--n", &row.n.to_string()])
-            .env("RUST_BACKTRACE", "0")
-            .stdin(Stdio::null())
-            .stdout(out.try_clone()?)
-            .stderr(err.try_clone()?)
-            .spawn()?;
-        let Some(status) = wait(&mut child, timeout)? else {
-            return Ok(Outcome::Failed(format!("not done after {} s", timeout.as_secs())));
+    /// Loads the server, and ends both.
+    fn try_serve(&self, mut server: Child, mode: &str, n: &str, plan: &Plan) -> io::Result<Outcome> {
+        let line = server.first_line(plan.timeout)?;
+        let Some(address) = line.as_deref().and_then(|line| line.strip_prefix("listening ")) else {
+            return server.finish(plan.timeout);
         };
-        if !status.success() {
-            return Ok(Outcome::Failed(format!("{}: {}", ending(status), complaint(&text(&mut err)?))));
-        }
-        Ok(match serde_json::from_str::<Map<_, _>>(&text(&mut out)?) {
-            Ok(report) => match report.get("skip").and_then(Value::as_str) {
-                Some(why) => Outcome::Skipped(why.to_owned()),
-                None => Outcome::Measured(report),
-            },
-            Err(error) => Outcome::Failed(format!("its output: {error}")),
+        let (pid, seconds) = (server.id().to_string(), plan.seconds.to_string());
+        let args = [mode, address, "--connections", n, "--seconds", &seconds, "--pid", &pid];
+        let load = Child::start(&self.program.with_file_name("load"), &args)?.finish(plan.timeout)?;
+        Ok(match (server.finish(plan.timeout)?, load) {
+            (Outcome::Measured(server), Outcome::Measured(load)) => served(mode, server, load),
+            (Outcome::Measured(_), trouble) | (trouble, _) => trouble,
         })
     }
 }
 
-/// Waits for `child`; if it takes too long, ends it and returns `None`.
-fn wait(child: &mut Child, timeout: Duration) -> std::io::Result<Option<ExitStatus>> {
-    let start = Instant::now();
-    while start.elapsed() < timeout {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        sleep(Duration::from_millis(10));
+/// Puts together what a server and its load have to say.
+fn served(mode: &str, mut server: Map<String, Value>, load: Map<String, Value>) -> Outcome {
+    if let Some(errors) = load.get("errors") {
+        return Outcome::Failed(format!(
+            "{errors} connections failed, the first with {}",
+            load["first_error"]
+        ));
     }
-    child.kill()?;
-    child.wait()?;
-    Ok(None)
-}
-
-fn scratch(program: &Path, extension: &str) -> std::io::Result<File> {
-    let path = program.with_extension(extension);
-    File::options().read(true).write(true).create(true).truncate(true).open(path)
-}
-
-fn text(file: &mut File) -> std::io::Result<String> {
-    let mut bytes = Vec::new();
-    file.rewind()?;
-    file.read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn ending(status: ExitStatus) -> String {
-    status.signal().map_or_else(|| status.to_string(), |signal| format!("signal {signal}"))
-}
-
-/// The one line of a peer's stderr that tells most: what follows the first panic, or the first line.
-fn complaint(stderr: &str) -> String {
-    let mut lines = stderr.lines().filter(|line| !line.trim().is_empty());
-    let first = lines.next().unwrap_or("no message");
-    let line = if first.contains("panicked at") { lines.next().unwrap_or(first) } else { first };
-    line.chars().take(80).collect::<String>().replace('|', "/")
+    let busiest = server.get("busiest_percent").cloned();
+    server.extend(load);
+    if mode == "sequential" {
+        let Some(percent) = busiest else {
+            return Outcome::Skipped("its connections have no worker".to_owned());
+        };
+        server.insert("value".to_owned(), percent);
+        server.insert("unit".to_owned(), "%".into());
+    }
+    Outcome::Measured(server)
 }
 
 impl fmt::Display for Outcome {

@@ -1,15 +1,17 @@
 //! The peer `fibra`: what the comparison is about.
 
 use std::array;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use fibra::Builder;
 use fibra::channel::bounded;
+use fibra::net::{TcpListener, TcpStream};
 use fibra::sync::WaitGroup;
 use fibra::thread::{self, JoinHandle};
-use versus::{Args, BATCH, CAPACITY, CHILDREN, LIVE, Parked, Report, SIDES};
+use fibra::{Builder, Runtime};
+use versus::{Args, BATCH, CAPACITY, CHILDREN, LIVE, Parked, Report, SIDES, server};
 
 fn main() {
     let args = Args::from_env();
@@ -46,6 +48,9 @@ fn run(args: &Args) -> Report {
             fibra.run(|| thread::sleep(Duration::from_millis(10)));
             versus::idle(n)
         }
+        "echo_server" => serve(fibra, server::echo),
+        "echo_readable_server" => serve(fibra, echo_when_readable),
+        "http_server" => serve(fibra, server::http),
         _ => Report::skip("needs two workers"),
     }
 }
@@ -168,4 +173,33 @@ fn sleepers(n: usize) {
 
 fn latenesses(n: usize) -> Vec<u64> {
     join_all((0..n).map(|i| thread::spawn(move || versus::late_by(i, thread::sleep))).collect())
+}
+
+fn serve(fibra: Runtime, client: fn(TcpStream) -> io::Result<()>) -> Report {
+    let listener = TcpListener::bind(server::ADDRESS).unwrap();
+    let address = listener.local_addr().unwrap();
+    fibra.handle().spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            stream.set_nodelay(true).unwrap();
+            thread::spawn(move || {
+                server::count_connection();
+                client(stream)
+            });
+        }
+    });
+    let report = server::until_stdin_ends(address);
+    // Its end would wait for the listener, which has none.
+    std::mem::forget(fibra);
+    report
+}
+
+/// The buffer is on the heap: one in the stack would leave its page behind.
+fn echo_when_readable(mut stream: TcpStream) -> io::Result<()> {
+    loop {
+        stream.readable()?;
+        if !server::echo_once(&mut stream, &mut vec![0; server::BUFFER])? {
+            return Ok(());
+        }
+    }
 }

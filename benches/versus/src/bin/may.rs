@@ -5,14 +5,16 @@
 //! takes two of the kernel's 65,530 map entries, so `n` is held to 30,000 where tasks live all at once.
 
 use std::array;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use may::coroutine::{self, JoinHandle};
 use may::go;
+use may::net::{TcpListener, TcpStream};
 use may::sync::{Semphore, mpmc, mpsc, spsc};
-use versus::{Args, BATCH, CAPACITY, CHILDREN, LIVE, Parked, Report, SIDES};
+use versus::{Args, BATCH, CAPACITY, CHILDREN, LIVE, Parked, Report, SIDES, server};
 
 /// As many coroutines as the kernel's default `vm.max_map_count` has room for.
 const MOST: usize = 30_000;
@@ -79,6 +81,9 @@ fn run(args: &Args) -> Report {
             enter(|| coroutine::sleep(Duration::from_millis(10)));
             versus::idle(n)
         }
+        "echo_server" => serve(server::echo),
+        "http_server" => serve(server::http),
+        "echo_readable_server" => Report::skip("its sockets don't say when they can be read"),
         _ => Report::skip("may places its tasks itself"),
     }
 }
@@ -204,4 +209,20 @@ fn sleepers(n: usize) {
 
 fn latenesses(n: usize) -> Vec<u64> {
     join_all((0..n).map(|i| go!(move || versus::late_by(i, coroutine::sleep))).collect())
+}
+
+fn serve(client: fn(TcpStream) -> io::Result<()>) -> Report {
+    let listener = TcpListener::bind(server::ADDRESS).unwrap();
+    let address = listener.local_addr().unwrap();
+    go!(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            stream.set_nodelay(true).unwrap();
+            go!(move || {
+                server::count_connection();
+                client(stream)
+            });
+        }
+    });
+    server::until_stdin_ends(address)
 }

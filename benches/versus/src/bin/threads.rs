@@ -1,13 +1,15 @@
 //! The peer `threads`: one OS thread for each task, `crossbeam-channel` between them, on all cores whatever `--workers`
 //! says. `n` is held to what such a program can do in a few seconds.
 
+use std::io;
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::bounded;
-use versus::{Args, BATCH, CAPACITY, LIVE, Parked, Report, SIDES};
+use versus::{Args, BATCH, CAPACITY, LIVE, Parked, Report, SIDES, server};
 
 fn main() {
     let mut args = Args::from_env();
@@ -32,6 +34,9 @@ fn run(args: &Args) -> Report {
         "parked" => parked(n),
         "sleepers" => versus::seconds(|| sleepers(n)),
         "lateness" => versus::lateness(latenesses(n)),
+        "echo_server" => serve(server::echo),
+        "http_server" => serve(server::http),
+        "echo_readable_server" => Report::skip("a thread's stack stays"),
         "skynet" | "fib" | "fib_half" => Report::skip("too many threads"),
         "pingpong_same" => Report::skip("the kernel places threads"),
         _ => Report::skip("no runtime"),
@@ -117,4 +122,17 @@ fn sleepers(n: usize) {
 
 fn latenesses(n: usize) -> Vec<u64> {
     join_all((0..n).map(|i| thread::spawn(move || versus::late_by(i, thread::sleep))).collect())
+}
+
+fn serve(client: fn(TcpStream) -> io::Result<()>) -> Report {
+    let listener = TcpListener::bind(server::ADDRESS).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            stream.set_nodelay(true).unwrap();
+            thread::spawn(move || client(stream));
+        }
+    });
+    server::until_stdin_ends(address)
 }

@@ -5,15 +5,18 @@
 
 use std::array;
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::sleep;
-use versus::{Args, BATCH, CAPACITY, CHILDREN, LIVE, Parked, Report, SIDES};
+use versus::{Args, BATCH, CAPACITY, CHILDREN, LIVE, Parked, Report, SIDES, http, server};
 
 /// A macro because each crate's channel has types of its own.
 macro_rules! mpmc {
@@ -48,6 +51,12 @@ fn main() {
 
 fn run(args: &Args) -> Report {
     let n = args.n;
+    match args.workload.as_str() {
+        "echo_server" => return serve(args.workers, echo),
+        "echo_readable_server" => return serve(args.workers, echo_when_readable),
+        "http_server" => return serve(args.workers, answer),
+        _ => {}
+    }
     let tokio = Builder::new_multi_thread().worker_threads(args.workers).enable_time().build().unwrap();
     match args.workload.as_str() {
         "spawn" => versus::per_op(n, || enter(&tokio, spawn_batches(n))),
@@ -225,4 +234,58 @@ async fn latenesses(n: usize) -> Vec<u64> {
         versus::late_since(i, start)
     };
     join_all((0..n).map(|i| tokio::spawn(sleeper(i))).collect()).await
+}
+
+fn serve<C>(workers: usize, client: fn(TcpStream) -> C) -> Report
+where
+    C: Future<Output = io::Result<()>> + Send + 'static,
+{
+    let tokio = Builder::new_multi_thread().worker_threads(workers).enable_io().build().unwrap();
+    let listener = tokio.block_on(TcpListener::bind(server::ADDRESS)).unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio.spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            tokio::spawn(async move {
+                server::count_connection();
+                client(stream).await
+            });
+        }
+    });
+    server::until_stdin_ends(address)
+}
+
+async fn echo(mut stream: TcpStream) -> io::Result<()> {
+    let mut buffer = [0; server::BUFFER];
+    loop {
+        match stream.read(&mut buffer).await? {
+            0 => return Ok(()),
+            n => stream.write_all(&buffer[..n]).await?,
+        }
+    }
+}
+
+async fn echo_when_readable(mut stream: TcpStream) -> io::Result<()> {
+    loop {
+        stream.readable().await?;
+        let mut buffer = vec![0; server::BUFFER];
+        match stream.try_read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(n) => stream.write_all(&buffer[..n]).await?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn answer(mut stream: TcpStream) -> io::Result<()> {
+    let mut connection = http::Connection::default();
+    loop {
+        let n = stream.read(connection.space()).await?;
+        match connection.answer(n) {
+            Some(answers) if n > 0 => stream.write_all(answers).await?,
+            _ => return Ok(()),
+        }
+    }
 }
