@@ -10,6 +10,7 @@ pub(crate) mod pidfd;
 pub(crate) mod poll;
 pub(crate) mod process;
 pub(crate) mod signal;
+pub(crate) mod splice;
 
 use std::io;
 
