@@ -6,7 +6,7 @@ mod support;
 
 use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -307,4 +307,39 @@ fn conversions_carry_the_descriptor_and_the_timeouts() {
         UnixStream::connect(&path).unwrap();
         task.join().unwrap().unwrap();
     });
+}
+
+#[test]
+fn bytes_behind_those_that_came_with_a_descriptor_are_read() {
+    fibra::run(|| {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        send_with_descriptor(theirs.as_raw_fd(), b"one");
+        (&theirs).write_all(b"two").unwrap();
+        let mut buf = [0; 64];
+        assert_eq!(ours.read(&mut buf).unwrap(), 3, "the kernel ends the read behind the descriptor");
+        assert_eq!(ours.read(&mut buf).unwrap(), 3, "no event tells of the rest");
+        assert_eq!(&buf[..3], b"two");
+    });
+}
+
+/// Sends `bytes`, and with them standard error's descriptor.
+fn send_with_descriptor(socket: i32, bytes: &[u8]) {
+    let descriptor = 2;
+    let mut vector = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let mut control = [0_u64; 4];
+    // SAFETY: the message refers to buffers that outlive the call; the control buffer is aligned and has room for one
+    // header with one descriptor.
+    unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &mut vector;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = libc::CMSG_SPACE(4) as usize;
+        let header = libc::CMSG_FIRSTHDR(&message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(4) as usize;
+        libc::CMSG_DATA(header).cast::<i32>().write_unaligned(descriptor);
+        assert_eq!(libc::sendmsg(socket, &message, 0), bytes.len() as isize);
+    }
 }

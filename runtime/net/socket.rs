@@ -256,10 +256,30 @@ impl<T: AsFd> Socket<T> {
             SockRef::from(io).recv_from_with_flags(uninit(buf), flags | libc::MSG_DONTWAIT)
         })
     }
+}
 
+/// A socket of std's that moves bytes without boundaries.
+pub(super) trait ByteStream: AsFd {
+    /// A read that got less than it had room for has emptied the socket.
+    const SHORT_READ_EMPTIES: bool;
+}
+
+impl ByteStream for std::net::TcpStream {
+    const SHORT_READ_EMPTIES: bool = true;
+}
+
+impl ByteStream for std::os::unix::net::UnixStream {
+    /// A read ends behind bytes that came with descriptors or credentials, though there may be more.
+    const SHORT_READ_EMPTIES: bool = false;
+}
+
+impl<T: ByteStream> Socket<T> {
     /// A byte stream's read.
     #[inline]
     pub(super) fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        if !T::SHORT_READ_EMPTIES {
+            return self.receive("read", buf, 0);
+        }
         self.run_stream(Direction::Read, "read", buf.len(), |io| {
             SockRef::from(io).recv_with_flags(uninit(buf), libc::MSG_DONTWAIT)
         })
@@ -270,10 +290,12 @@ impl<T: AsFd> Socket<T> {
         let bufs = &mut bufs[..count];
         let len = bufs.iter().map(|buf| buf.len()).sum();
         let bufs = uninit_vector(bufs);
-        self.run_stream(Direction::Read, "read", len, |io| {
-            let (n, _flags) = SockRef::from(io).recv_vectored_with_flags(bufs, libc::MSG_DONTWAIT)?;
-            Ok(n)
-        })
+        let op = |io: &T| Ok(SockRef::from(io).recv_vectored_with_flags(bufs, libc::MSG_DONTWAIT)?.0);
+        if T::SHORT_READ_EMPTIES {
+            self.run_stream(Direction::Read, "read", len, op)
+        } else {
+            self.run(Direction::Read, "read", op)
+        }
     }
 
     #[inline]
