@@ -8,7 +8,7 @@
 //! echo listens at 127.0.0.1:7777, ctrl-C ends it
 //!
 //! $ cargo run --release --example echo -- --clients 100   # and with --round-trips 5000 each
-//! 100 clients made 100000 round trips in 1.12 s: 89286 a second
+//! 100 clients made 100000 round trips in 0.77 s: 130386 a second
 //! ```
 
 use std::io::{self, Read, Write};

@@ -1,13 +1,13 @@
 //! A file is read in the background, as Node's `fs.readFile` does it: the program goes on meanwhile.
 //!
-//! The file is this source. A task reads it; the main task has printed its second line long before the task has run.
+//! The file is this source. A task reads it, and parks meanwhile; the main task prints its second line and waits.
 //!
 //! ```text
 //! $ cargo run --release --example read_file               # or another file: -- /etc/hosts
 //! 1. Start
 //! 2. Continue execution
 //! 3. File read complete
-//! examples/read_file.rs: 1712 bytes in 39 lines, after 0.2 ms
+//! read_file.rs: 2124 bytes in 58 lines, 0.2 ms after the start
 //! ```
 
 use std::path::PathBuf;
@@ -30,9 +30,12 @@ fn main() {
     });
     match read {
         Ok((text, elapsed)) => {
-            let (lines, ms) =
-                (text.iter().filter(|&&byte| byte == b'\n').count(), elapsed.as_secs_f64() * 1e3);
-            println!("{}: {} bytes in {lines} lines, after {ms:.1} ms", path.display(), text.len());
+            let lines = text.iter().filter(|&&byte| byte == b'\n').count();
+            let (name, size) = (path.file_name().unwrap_or(path.as_os_str()).display(), text.len());
+            println!(
+                "{name}: {size} bytes in {lines} lines, {:.1} ms after the start",
+                elapsed.as_secs_f64() * 1e3
+            );
         }
         Err(error) => fail(&error.to_string(), 1),
     }

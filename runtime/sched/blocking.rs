@@ -27,8 +27,8 @@ struct Record<F, T> {
     result: Cell<Option<io::Result<thread::Result<T>>>>,
 }
 
-/// Runs `f` on the pool of the running task's runtime, and returns its value. Unwinds if the task is cancelled before a
-/// thread has begun.
+/// Runs `f` on the pool of the running task's runtime, and returns its value. Unwinds if the task is cancelled before
+/// a thread has begun.
 ///
 /// # Errors
 ///

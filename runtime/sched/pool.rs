@@ -8,21 +8,21 @@
 //! ```
 //!
 //! A call is a record on the parked stack of the task that makes it, and the claim of that park is what begins the
-//! call. So a task that waits in the queue can be cancelled as in any queue; one whose call runs has been claimed, and a
-//! canceller comes too late by the rule that it always does; and the record belongs to the thread until it unparks the
+//! call. So a task that waits in the queue can be cancelled as in any queue. One whose call runs has been claimed, so a
+//! canceller comes too late, as it does to any claimed wait. And the record belongs to the thread until it unparks the
 //! task, which is the last that it does with it.
 //!
 //! | a thread is | from | until |
 //! | --- | --- | --- |
 //! | free: about to look into the queue | it is hired; its call ends; it is woken; its rest is over | it looks |
 //! | at work | it finds a call | the call ends |
-//! | resting, a node in `resting` | it finds none | a call wakes it, it has rested for `keep_alive`, or the pool ends |
+//! | resting, a node in `resting` | it finds none | a call wakes it, `keep_alive` is over, or the pool ends |
 //! | gone | it finds none after its rest or when the pool ends | |
 //!
-//! Threads change their own state, except that whoever wakes one makes it free. All changes happen under the one lock, and
-//! while it is not held this is true: there are at least as many free threads as queued calls, or no thread rests and the
-//! limit is reached or the system refused another one. Every free thread looks, and a thread looks before it rests or goes,
-//! under the same lock; so no call is left lying.
+//! Threads change their own state, except that whoever wakes one makes it free. All changes happen under the one lock,
+//! and while nobody holds it this is true: there are at least as many free threads as queued calls; or no thread rests,
+//! and the limit is reached or the system has refused another one. Every free thread looks, and a thread looks before it
+//! rests or goes, under the same lock; so no call is left lying.
 //!
 //! Rejected: handing a call to the thread that is woken for it. It would wait for that thread's wake-up, some 50 µs,
 //! while another one ends its call and could take it at once.
@@ -90,7 +90,7 @@ pub struct BlockingStats {
     pub idle: usize,
     /// The depth of the queue: calls that no thread has begun.
     pub queued: usize,
-    /// The greatest number of threads; see [`Builder::max_blocking_threads`](crate::Builder::max_blocking_threads).
+    /// The greatest number of threads: [`Builder::max_blocking_threads`](crate::Builder::max_blocking_threads).
     pub limit: usize,
 }
 
@@ -166,10 +166,10 @@ impl Pool {
         let node = Waiter::new(Call(call));
         let leave = Leave { pool: self, node: &node };
         account.queued += 1;
-        // SAFETY: the node is new. It can't move while it is borrowed, and `leave` takes it out on every way out of this
-        // function but the one where a thread has claimed it. `park` begins the wait before it runs the closure below,
-        // which releases the lock; where it drops the closure unrun no wait has begun, so a thread that meets the node
-        // fails to claim us, and we don't wait for anything else before `leave` has taken the node out.
+        // SAFETY: the node is new. It can't move while it is borrowed, and `leave` takes it out on every way out of here
+        // but the one where a thread has claimed it. `park` begins the wait before it runs the closure below, which
+        // releases the lock; where it drops the closure unrun no wait has begun, so a thread that meets the node fails to
+        // claim us, and we don't wait for anything else before `leave` has taken the node out.
         unsafe { account.queue.push_back(&node) };
         let publish = Publish { _account: account, _wake: wake };
         let wait = Wait { reason: Reason::Blocking, object: ptr::from_ref(self).cast(), deadline: None };

@@ -92,27 +92,25 @@ fn dispatch() {
             os::signal::let_through(Signal::in_set(handled).map(Signal::as_raw));
             let_through = handled;
         }
-        let unwanted = deliver(handler::take());
-        // Not under the lock: it may stop the process for a while.
-        Signal::in_set(unwanted).for_each(handler::give_way);
+        hand_out(handler::take());
         handler::sleep(events);
     }
 }
 
-/// Hands the signals out, and returns those that nobody took.
-fn deliver(pending: u64) -> u64 {
+/// Hands the signals out. One that nobody takes does what it did before us.
+fn hand_out(pending: u64) {
     let mut registry = registry();
-    let mut unwanted = 0;
     for signal in Signal::in_set(pending) {
         let mut taken = false;
         for entry in registry.entries.iter_mut().filter(|entry| entry.wanted & signal.bit() != 0) {
             taken |= entry.listener.deliver(signal) == Answer::Taken;
         }
         if !taken {
-            unwanted |= signal.bit();
+            // Under the lock: who begins to listen meanwhile returns when our handler is in its place again. If this
+            // stops the process, everybody who could want the lock is stopped too.
+            handler::give_way(signal);
         }
     }
-    unwanted
 }
 
 #[cfg(test)]

@@ -61,13 +61,31 @@ const SAME: Duration = Duration::from_millis(500);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// One that is blocked in `accept` needs somebody who closes its listener:
+/// One that waits in `accept` needs somebody who closes its listener:
 ///
-/// ```text
-/// fibra::go!({
-///     shutdown.wait();
-///     listener.close(); // `accept` returns an error, and ends the loop around it
-/// });
+/// ```
+/// use std::time::Duration;
+/// use fibra::net::{TcpListener, TcpStream};
+/// use fibra::signal::Shutdown;
+///
+/// fibra::run(|| {
+///     let shutdown = Shutdown::new()?;
+///     let listener = TcpListener::bind("127.0.0.1:0")?;
+///     # let _client = TcpStream::connect(listener.local_addr()?)?;
+///     let (stop, closer) = (shutdown.clone(), listener.try_clone()?);
+///     fibra::go!({
+///         stop.wait();
+///         closer.close(); // ends the loop below
+///     });
+///     for stream in listener.incoming() {
+///         let stream = stream?;
+///         shutdown.go(move || drop(stream)); // or rather: serve it
+///         # shutdown.request();
+///     }
+///     shutdown.drain(Duration::from_secs(10))?;
+///     std::io::Result::Ok(())
+/// })?;
+/// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Shutdown {
