@@ -1,6 +1,7 @@
-//! Flags of a file descriptor.
+//! Flags of a file descriptor, and calls on one that somebody else owns.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::check;
@@ -15,4 +16,34 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Resu
         check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, wanted) })?;
     }
     Ok(())
+}
+
+/// Whether `fd` is a regular file or a block device: always ready for `poll`, and slow all the same.
+pub(crate) fn is_on_disk(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the structure may be written to.
+    check(unsafe { libc::fstat(fd.as_raw_fd(), stat.as_mut_ptr()) })?;
+    // SAFETY: the call has filled it in.
+    let mode = unsafe { stat.assume_init() }.st_mode;
+    Ok(matches!(mode & libc::S_IFMT, libc::S_IFREG | libc::S_IFBLK))
+}
+
+/// `read(2)`.
+pub(crate) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the buffer may be written to throughout the call, up to its length.
+    let read = unsafe { libc::read(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) };
+    usize::try_from(read).map_err(|_| io::Error::last_os_error())
+}
+
+/// `write(2)`.
+pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
+    // SAFETY: the buffer may be read throughout the call, up to its length.
+    let written = unsafe { libc::write(fd.as_raw_fd(), buf.as_ptr().cast(), buf.len()) };
+    usize::try_from(written).map_err(|_| io::Error::last_os_error())
+}
+
+/// `atexit(3)`: has `f` called when the process exits in an orderly way. False if there is no room for it.
+pub(crate) fn at_exit(f: extern "C" fn()) -> bool {
+    // SAFETY: a function lives as long as the program, whose code is not unloaded before its exit handlers have run.
+    unsafe { libc::atexit(f) == 0 }
 }
