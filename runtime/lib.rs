@@ -2,7 +2,8 @@
 //!
 //! A *task* is a green thread: it costs about as much as a struct, blocks like a thread, and needs no `async`. Some
 //! OS threads, the *workers*, run all tasks of a runtime. Code moves over by changing `std::thread` to
-//! [`fibra::thread`](thread), and locks and channels to [`sync`] and [`channel`].
+//! [`fibra::thread`](thread), locks and channels to [`sync`] and [`channel`], and the rest of `std` that waits to [`net`],
+//! [`fs`], [`io`], [`process`].
 //!
 //! ```
 //! use fibra::{channel, sync::WaitGroup};
@@ -30,12 +31,14 @@
 //!   that parks: the next task of that worker blocks the thread that would have to let go. The locks in [`sync`] don't.
 //!   Calls that can park are also where a task that has run for long gives its turn back; [`spawn`], `unpark` and a
 //!   `try_send` or `try_recv` that succeeds are safe under a std lock.
-//! - *A task that never calls the runtime hogs its worker.* One that does is asked to yield after 10 ms.
+//! - *A task that never calls the runtime hogs its worker*, and so does a call that blocks: see [`blocking`]. A task that
+//!   does call it is asked to yield after 10 ms.
 //!
 //! # A tour of the source
 //!
 //! In reading order: `os` and `util` below everything, then `stack`, `task`, `time`, `poll`, `sched`, [`sync`],
-//! [`channel`], [`thread`]. A file uses only its own layer and those before it.
+//! [`channel`], [`thread`], and std's shapes: [`io`], [`net`], [`fs`], [`process`], [`signal`]. A file uses only its own
+//! layer and those before it.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 

@@ -171,11 +171,9 @@ fn a_timerfd_ticks() {
         let period = libc::timespec { tv_sec: 0, tv_nsec: 2_000_000 };
         let spec = libc::itimerspec { it_interval: period, it_value: period };
         let start = Instant::now();
+        let timer = source.get_ref().as_raw_fd();
         // SAFETY: `spec` lives through the call; the old setting is not asked for.
-        assert_eq!(
-            unsafe { libc::timerfd_settime(source.get_ref().as_raw_fd(), 0, &spec, ptr::null_mut()) },
-            0
-        );
+        assert_eq!(unsafe { libc::timerfd_settime(timer, 0, &spec, ptr::null_mut()) }, 0);
         let mut ticks = 0;
         while ticks < 10 {
             ticks += u64::from_ne_bytes(source.read_with(read).unwrap().try_into().unwrap());

@@ -30,9 +30,8 @@ const FILE_CHUNK: usize = 16 << 20;
 
 /// Copies everything from `reader` to `writer`, and returns how many bytes that was: [`std::io::copy`].
 ///
-/// Between [`TcpStream`](crate::net::TcpStream), [`UnixStream`](crate::net::UnixStream), the ends of a
-/// [`pipe`](super::pipe()) and [`File`](crate::fs::File), given as values or by reference, the bytes stay inside the kernel, except
-/// from a socket or pipe to a file. Everything else, a `BufReader` of those included, goes through a buffer on the heap.
+/// Between [`TcpStream`], [`UnixStream`], the ends of a [`pipe`](super::pipe()) and [`File`], given as values or by
+/// reference, the bytes stay inside the kernel, except from a socket or pipe to a file. Everything else, a `BufReader` of those included, goes through a buffer on the heap.
 /// The writer is not flushed.
 ///
 /// Parks where the ends do.

@@ -270,8 +270,10 @@ impl Wake {
 #[must_use = "claimed waiters that nobody unparks sleep for ever"]
 pub(crate) struct WakeAll<P> {
     /// The first and the last of them; the last one's `next` is empty.
-    ends: Option<(NonNull<Waiter<P>>, NonNull<Waiter<P>>)>,
+    ends: Option<Ends<P>>,
 }
+
+type Ends<P> = (NonNull<Waiter<P>>, NonNull<Waiter<P>>);
 
 impl<P> WakeAll<P> {
     pub(crate) const fn new() -> Self {
