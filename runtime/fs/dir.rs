@@ -117,7 +117,7 @@ impl DirEntry {
         on_pool("stat", &self.path(), |_| self.entry.metadata())
     }
 
-    /// What kind of file it is; a symbolic link is not followed. Parks only if the first attempt, with the name, failed.
+    /// What kind of file it is; a symbolic link is not followed. Parks only if that did not come with the name.
     pub fn file_type(&self) -> io::Result<FileType> {
         match self.file_type {
             Some(file_type) => Ok(file_type),

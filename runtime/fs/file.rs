@@ -45,9 +45,10 @@ const MOST_AT_ONCE: usize = 256 << 10;
 ///
 /// # Cost
 ///
-/// Reading what the page cache holds costs a system call, some 0.5 µs for 4 KiB, where the file system can tell what it
-/// holds (ext4, XFS and Btrfs can, tmpfs can't). Every other call costs a trip to the pool, some 20–60 µs; so wrap the
-/// file in a [`BufReader`](io::BufReader) or [`BufWriter`](io::BufWriter), or read and write it as a whole.
+/// Reading what the page cache holds costs a system call, some 0.5 µs for 4 KiB, where the file system can tell what
+/// that is (ext4, XFS and Btrfs can, tmpfs can't). Every other call costs a trip to the pool, some 20–60 µs if its thread
+/// sleeps; so wrap the file in a [`BufReader`](io::BufReader) or [`BufWriter`](io::BufWriter), or read and write it as a
+/// whole.
 ///
 /// # Examples
 ///

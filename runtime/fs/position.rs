@@ -7,8 +7,9 @@
 //! | word | meaning | next |
 //! | --- | --- | --- |
 //! | 0 | nobody | `QUICK`, or a number |
-//! | `QUICK` | a call that does not wait, on a worker | 0 when it is over; a thread of the pool adds itself and waits for that |
-//! | n | n calls that may wait, on threads of the pool or plain threads | 0 when all are over |
+//! | `QUICK` | a call that does not wait, on a worker | 0 when it is over |
+//! | n | n calls that may wait, on other threads | 0 when all are over |
+//! | `QUICK` + n | the n have yet to begin: they wait for the quick one | n |
 //!
 //! Rejected: a lock. Whoever has to wait for it would be the worker again.
 
