@@ -102,3 +102,16 @@ fn ends_that_are_given_away_block_again() {
     assert!(!is_nonblocking(reader.as_raw_fd()) && !is_nonblocking(writer.as_raw_fd()));
     assert!(is_nonblocking(PipeReader::try_from(reader).unwrap().as_raw_fd()));
 }
+
+#[test]
+fn an_end_that_is_given_away_leaves_its_clones_as_they_are() {
+    let (mut reader, mut writer) = pipe().unwrap();
+    let given = std::io::PipeWriter::from(writer.try_clone().unwrap());
+    assert!(!is_nonblocking(given.as_raw_fd()) && is_nonblocking(writer.as_raw_fd()));
+    (&given).write_all(b"one").unwrap();
+    writer.write_all(b"two").unwrap();
+    drop((given, writer));
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "onetwo");
+}

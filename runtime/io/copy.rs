@@ -17,6 +17,7 @@ use std::ptr;
 use super::pipe::{PipeReader, PipeWriter};
 use crate::fs::File;
 use crate::net::{TcpStream, UnixStream};
+use crate::os::fd::is_nonblocking;
 use crate::os::splice::{copy_file_range, sendfile, splice};
 use crate::poll::Direction;
 use crate::task::checkpoint;
@@ -34,7 +35,8 @@ const FILE_CHUNK: usize = 16 << 20;
 /// reference, the bytes stay inside the kernel, except from a socket or pipe to a file. Everything else, a `BufReader` of those included, goes through a buffer on the heap.
 /// The writer is not flushed.
 ///
-/// Parks where the ends do.
+/// Parks where the ends do, and on a socket that was set to non-blocking too. A socket whose peer is gone raises `SIGPIPE`, which
+/// Rust programs ignore.
 ///
 /// # Cancellation
 ///
@@ -176,6 +178,10 @@ pipes!(PipeReader, PipeWriter);
 
 /// Whether everything was copied: false, as from the other functions here, if the kernel can't and a buffer has to go on.
 fn between_streams(from: &dyn Stream, to: &dyn Stream, copied: &mut u64) -> io::Result<bool> {
+    // The call itself asks no socket not to block, and the mode belongs to an open file that others may share.
+    if !(is_nonblocking(from.as_fd())? && is_nonblocking(to.as_fd())?) {
+        return Ok(false);
+    }
     if from.is_pipe() || to.is_pipe() {
         splice_all(from, to, copied)
     } else {
@@ -234,6 +240,9 @@ fn splice_through_a_pipe(from: &dyn Stream, to: &dyn Stream, copied: &mut u64) -
 }
 
 fn file_to_stream(from: &File, to: &dyn Stream, copied: &mut u64) -> io::Result<bool> {
+    if !is_nonblocking(to.as_fd())? {
+        return Ok(false); // As above.
+    }
     let (from, fd) = (from.as_fd(), to.as_fd());
     loop {
         match on_pool(from, fd, CHUNK, sendfile) {

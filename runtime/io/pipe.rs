@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::limit::Limit;
@@ -49,6 +50,8 @@ pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
 pub struct PipeReader {
     source: Source<io::PipeReader>,
     limit: Limit,
+    /// Counts the clones, which share one open file.
+    clones: Arc<()>,
 }
 
 /// The end of a pipe that is written. Writes through a shared reference too.
@@ -61,17 +64,19 @@ pub struct PipeReader {
 pub struct PipeWriter {
     source: Source<io::PipeWriter>,
     limit: Limit,
+    /// Counts the clones, which share one open file.
+    clones: Arc<()>,
 }
 
 impl PipeReader {
     pub(crate) fn new(pipe: io::PipeReader) -> io::Result<Self> {
-        Ok(Self { source: Source::new(pipe)?, limit: Limit::new() })
+        Ok(Self { source: Source::new(pipe)?, limit: Limit::new(), clones: Arc::default() })
     }
 }
 
 impl PipeWriter {
     pub(crate) fn new(pipe: io::PipeWriter) -> io::Result<Self> {
-        Ok(Self { source: Source::new(pipe)?, limit: Limit::new() })
+        Ok(Self { source: Source::new(pipe)?, limit: Limit::new(), clones: Arc::default() })
     }
 }
 
@@ -85,7 +90,8 @@ macro_rules! end {
             ///
             /// If there is no descriptor left.
             pub fn try_clone(&self) -> io::Result<Self> {
-                Self::new(self.source.get_ref().try_clone()?)
+                let clone = Self::new(self.source.get_ref().try_clone()?)?;
+                Ok(Self { clones: Arc::clone(&self.clones), ..clone })
             }
 
             #[doc = concat!("How long a call that ", $verb, " may wait; `None`, the default, for ever. Its error is `TimedOut`.")]
@@ -114,7 +120,12 @@ macro_rules! end {
 
             /// The end as std has it, which blocks.
             fn into_blocking(self) -> $std {
-                let pipe = self.source.into_inner();
+                let is_shared = Arc::strong_count(&self.clones) > 1;
+                let mut pipe = self.source.into_inner();
+                if is_shared && let Ok(own) = os::fd::reopen_pipe(pipe.as_fd(), $direction == Direction::Write) {
+                    // An open file of its own: the clones' must not block.
+                    pipe = own.into();
+                }
                 // It fails for no descriptor that is open.
                 let _ = os::fd::set_nonblocking(pipe.as_fd(), false);
                 pipe

@@ -300,13 +300,13 @@ impl<T: AsFd> Source<T> {
                 self.registration.drain(call.direction, seen);
             }
             match self.wait(call, &mut began)? {
-                Waited::Ready => return Ok(()),
                 // The event may have come too late to be delivered, or nobody had the time to.
                 Waited::TimedOut if !self.poll(call.direction, Some(Duration::ZERO))? => {
                     return Err(timed_out());
                 }
                 Waited::TimedOut => return Ok(()),
-                Waited::Again | Waited::Closed => {}
+                // The kernel is asked again: it may have been an old event, or a changed limit.
+                Waited::Ready | Waited::Again | Waited::Closed => {}
             }
         }
     }

@@ -5,8 +5,9 @@
 //!
 //! | descriptor | how a call waits |
 //! | --- | --- |
-//! | pipe, socket, terminal, other character device | `poll`, then parked until `epoll` reports an edge |
-//! | regular file, block device | in the blocking pool: for `poll` they are always ready |
+//! | read, of a pipe, socket or terminal | `poll`, then parked until `epoll` reports an edge |
+//! | write, of a pipe | the same, with no more at once than a pipe that is ready takes |
+//! | read of a file; write of anything else | in the blocking pool: a file is always ready, and nobody says how much a terminal takes |
 //! | closed | not at all: reads find the end, and writes vanish, as std has it |
 
 use std::io::{self, Read, Write};
@@ -17,9 +18,10 @@ use std::time::Duration;
 
 use super::source::Source;
 use crate::os;
+use crate::os::fd::Kind;
 use crate::thread::try_blocking;
 
-/// What a pipe or terminal takes without blocking once `poll` calls it writable: `PIPE_BUF`.
+/// What a pipe takes without blocking once `poll` calls it writable: `PIPE_BUF`.
 const AT_ONCE: usize = 4096;
 
 /// One of the three.
@@ -27,7 +29,7 @@ struct Standard {
     fd: BorrowedFd<'static>,
     /// Made at the first call, which can say that it failed.
     source: OnceLock<Source<BorrowedFd<'static>>>,
-    on_disk: OnceLock<bool>,
+    kind: OnceLock<Kind>,
 }
 
 static STANDARD: [Standard; 3] = [Standard::new(0), Standard::new(1), Standard::new(2)];
@@ -47,7 +49,7 @@ impl Standard {
         // SAFETY: the number is not -1. The descriptors 0 to 2 count as open for ever, as they do for std; should one be
         // closed nevertheless, the calls fail, and that is taken care of.
         let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-        Self { fd, source: OnceLock::new(), on_disk: OnceLock::new() }
+        Self { fd, source: OnceLock::new(), kind: OnceLock::new() }
     }
 
     fn source(&self) -> io::Result<&Source<BorrowedFd<'static>>> {
@@ -59,13 +61,13 @@ impl Standard {
         Ok(self.source.get_or_init(|| source))
     }
 
-    fn is_on_disk(&self) -> bool {
+    fn kind(&self) -> Kind {
         // One that can't be examined is closed, and the call itself will tell.
-        *self.on_disk.get_or_init(|| os::fd::is_on_disk(self.fd).unwrap_or(false))
+        *self.kind.get_or_init(|| os::fd::kind(self.fd).unwrap_or(Kind::Other))
     }
 
     fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.is_on_disk() {
+        if self.kind() == Kind::Disk {
             return try_blocking(|| os::fd::read(self.fd, buf))?;
         }
         self.source()?.read_with(|fd| {
@@ -79,7 +81,7 @@ impl Standard {
         if EXITING.load(Ordering::Relaxed) {
             return os::fd::write(self.fd, buf);
         }
-        if self.is_on_disk() {
+        if self.kind() != Kind::Pipe {
             return try_blocking(|| os::fd::write(self.fd, buf))?;
         }
         self.source()?.write_with(|fd| {

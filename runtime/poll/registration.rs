@@ -198,9 +198,10 @@ impl Registration {
                 return Ok(());
             }
         }
-        // What was reported there and not delivered yet still is, and the new driver reports anew what holds now.
-        self.unwatch(fd, &mut watched_by);
+        // The new one first: should it fail, others that wait are still watched over. It reports what holds now, and what the
+        // old one has reported and not delivered yet still is.
         selector.add(fd, READ_EVENTS | WRITE_EVENTS, self.key())?;
+        self.unwatch(fd, &mut watched_by);
         self.slot.foreign.store(0, Ordering::Relaxed);
         self.slot.selector.store(Arc::as_ptr(selector).cast_mut(), Ordering::Relaxed);
         *watched_by = Some(Arc::clone(selector));

@@ -33,22 +33,39 @@ pub struct Child {
     pub stderr: Option<ChildStderr>,
 }
 
+/// Our ends of the pipes. They alone become non-blocking; the child's are other open files.
+struct OurEnds {
+    stdin: Option<ChildStdin>,
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+}
+
+impl OurEnds {
+    fn take(child: &mut process::Child) -> io::Result<Self> {
+        let stdin = child.stdin.take().map(|pipe| PipeWriter::try_from(OwnedFd::from(pipe)));
+        let stdout = child.stdout.take().map(|pipe| PipeReader::try_from(OwnedFd::from(pipe)));
+        let stderr = child.stderr.take().map(|pipe| PipeReader::try_from(OwnedFd::from(pipe)));
+        Ok(Self {
+            stdin: stdin.transpose()?.map(|pipe| ChildStdin { pipe }),
+            stdout: stdout.transpose()?.map(|pipe| ChildStdout { pipe }),
+            stderr: stderr.transpose()?.map(|pipe| ChildStderr { pipe }),
+        })
+    }
+}
+
 /// Where the kernel has no pidfd, we look this often whether a process has ended, at last.
 const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
 impl Child {
     pub(super) fn new(mut inner: process::Child) -> io::Result<Self> {
-        // Only our ends become non-blocking; those of the child are other open files.
-        let stdin = inner.stdin.take().map(|pipe| PipeWriter::try_from(OwnedFd::from(pipe)));
-        let stdout = inner.stdout.take().map(|pipe| PipeReader::try_from(OwnedFd::from(pipe)));
-        let stderr = inner.stderr.take().map(|pipe| PipeReader::try_from(OwnedFd::from(pipe)));
-        Ok(Self {
-            inner,
-            ended: None,
-            stdin: stdin.transpose()?.map(|pipe| ChildStdin { pipe }),
-            stdout: stdout.transpose()?.map(|pipe| ChildStdout { pipe }),
-            stderr: stderr.transpose()?.map(|pipe| ChildStderr { pipe }),
-        })
+        match OurEnds::take(&mut inner) {
+            Ok(OurEnds { stdin, stdout, stderr }) => Ok(Self { inner, ended: None, stdin, stdout, stderr }),
+            Err(error) => {
+                // Nobody would ever talk to it or wait for it. Killed, it ends at once.
+                let _ = inner.kill().and_then(|()| inner.wait());
+                Err(error)
+            }
+        }
     }
 
     /// The number by which the system knows it. After the wait for its end another process may have it.

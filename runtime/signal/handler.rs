@@ -35,18 +35,18 @@ static BEFORE: [OnceLock<Action>; 64] = [const { OnceLock::new() }; 64];
 
 /// Has our handler called at `signal`, which must have a [bit](Signal::bit), unless it is already. One caller at a time.
 pub(super) fn install(signal: Signal) -> io::Result<()> {
-    let slot = before(signal);
-    if slot.get().is_some() {
+    let current = Action::current(signal.as_raw())?;
+    if current.calls(on_signal as Handler) {
         return Ok(());
     }
-    let action = Action::current(signal.as_raw())?;
+    // One that is there already comes from an attempt that failed.
+    let action = before(signal).get_or_init(|| current);
     let ours = if action.handler().is_some() {
         action.replaced_by(on_signal)
     } else {
         // Nobody here knows of interrupted calls, as nobody did before.
         action.replaced_by(on_signal).restarting()
     };
-    slot.get_or_init(|| action);
     // SAFETY: see `on_signal`.
     unsafe { ours.install(signal.as_raw()) }
 }
