@@ -336,13 +336,14 @@ impl<T: AsFd> Source<T> {
     fn block(&self, direction: Direction, deadline: Option<Instant>) -> io::Result<Waited> {
         loop {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                // The caller tries once more.
+                return Ok(Waited::TimedOut);
+            }
             if self.poll(direction, left)? {
                 // Nobody watches, so nobody else says that there is news.
                 self.registration.note_event(direction);
                 return Ok(Waited::Ready);
-            }
-            if left.is_some_and(|left| left.is_zero()) {
-                return Ok(Waited::TimedOut);
             }
         }
     }
