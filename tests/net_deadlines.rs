@@ -271,6 +271,25 @@ fn a_write_that_times_out_says_how_far_the_bytes_went() {
 }
 
 #[test]
+fn a_write_that_finds_room_at_its_limit_lets_the_next_one_try() {
+    everywhere(|| {
+        let (ours, _theirs) = tcp_pair();
+        let limit = Duration::from_millis(30);
+        ours.set_write_timeout(Some(limit)).unwrap();
+        // There may be room for this long before the kernel says so.
+        let mut late_in_a_row = 0;
+        loop {
+            let start = Instant::now();
+            if (&ours).write_all(&[0; 1024]).is_err() {
+                break;
+            }
+            late_in_a_row = if start.elapsed() >= limit { late_in_a_row + 1 } else { 0 };
+            assert!(late_in_a_row < 10, "each write waits for its limit, and then succeeds");
+        }
+    });
+}
+
+#[test]
 fn three_readers_under_one_deadline_all_end_at_it_and_go_on_after_it() {
     everywhere(|| {
         let (ours, theirs) = tcp_pair();
@@ -355,6 +374,34 @@ fn closing_cancelling_timing_out_and_data_all_at_once() {
                 }
             }
         }
+    });
+}
+
+#[test]
+fn a_call_whose_socket_is_closed_at_its_deadline_ends_by_one_of_them() {
+    in_runtimes(|| {
+        let mut ends = [0; 2];
+        for _ in 0..200 {
+            let at = Instant::now() + Duration::from_micros(300);
+            let (listener, (stream, _peer)) = (listener(), tcp_pair());
+            listener.set_accept_deadline(Some(at));
+            stream.set_read_deadline(Some(at));
+            let (accepting, mut reading) = (listener.try_clone().unwrap(), stream.try_clone().unwrap());
+            let accepts = fibra::spawn(move || accepting.accept().map(drop).unwrap_err());
+            let reads =
+                fibra::spawn(move || reading.read(&mut [0]).map(drop).expect_err("no data, and no end"));
+            fibra::thread::sleep_until(at);
+            listener.close();
+            stream.close();
+            for call in [accepts, reads] {
+                match call.join().unwrap() {
+                    error if error.kind() == ErrorKind::TimedOut => ends[0] += 1,
+                    error if error.kind() == ErrorKind::NotConnected => ends[1] += 1,
+                    other => panic!("{other}"),
+                }
+            }
+        }
+        assert_eq!(ends[0] + ends[1], 400);
     });
 }
 

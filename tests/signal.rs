@@ -252,6 +252,10 @@ fn a_stop_that_nobody_listens_for_stops_the_process_and_it_listens_again_when_it
     let name = "a_stop_that_nobody_listens_for_stops_the_process_and_it_listens_again_when_it_goes_on";
     let output = in_child(name, &[], || {
         let own = std::process::id();
+        // In a process group without a parent in its session, as under `nohup`, stops are ignored. In one of our own
+        // we have one.
+        // SAFETY: no pointers are passed.
+        assert_eq!(unsafe { libc::setpgid(0, 0) }, 0);
         for _ in 0..2 {
             drop(signal(Signal::SIGTSTP).unwrap());
             // A stopped process can't help itself up. The helper gives up when we are gone.

@@ -276,9 +276,16 @@ impl<T: AsFd> Source<T> {
                 }
             }
             if self.wait(call, &mut began)? == Waited::TimedOut {
+                if self.registration.look(call.direction).is_closed() {
+                    return Err(closed());
+                }
                 return match op(&self.io) {
                     Err(error) if is_transient(&error) => Err(timed_out()),
-                    done => done,
+                    done => {
+                        // No event told of it (a socket reports room only when a third is free): the next call has to try.
+                        self.registration.note_event(call.direction);
+                        done
+                    }
                 };
             }
         }

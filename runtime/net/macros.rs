@@ -34,7 +34,7 @@ macro_rules! common_methods {
         /// Ends the use of the socket, for all its clones: shuts it down in both directions, and makes all
         /// calls that wait and all that come fail with `NotConnected`, in tasks and on plain threads. The
         /// descriptor itself is closed with the last clone, so that nobody meets its number in another's
-        /// hands.
+        /// hands. A read that is being made at this moment may still find the end instead of the error.
         ///
         /// Parks nowhere.
         pub fn close(&self) {

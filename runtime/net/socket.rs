@@ -163,6 +163,10 @@ impl<T: AsFd> Socket<T> {
     /// Gives the limit of a call that ran out of time the kind that std has for it, and names the call.
     #[cold]
     fn explain(&self, error: io::Error, direction: Direction, what: &'static str) -> io::Error {
+        if self.is_closed() {
+            // Whatever the kernel answers on a socket that has been shut down under the call.
+            return io::Error::new(io::ErrorKind::NotConnected, format!("{what}: {}", closed()));
+        }
         if error.raw_os_error().is_some() {
             return error; // The kernel's, also if it says that the connection timed out.
         }
