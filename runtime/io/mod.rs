@@ -8,6 +8,7 @@
 mod copy;
 mod limit;
 mod pipe;
+mod retry;
 mod source;
 mod standard;
 mod stdio;
@@ -15,6 +16,7 @@ mod stdio;
 pub use copy::copy;
 pub(crate) use limit::Limit;
 pub use pipe::{PipeReader, PipeWriter, pipe};
+pub(crate) use retry::retry;
 pub(crate) use source::Call;
 pub use source::Source;
 pub use std::io::{

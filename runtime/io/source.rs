@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use super::limit::Limit;
 use crate::os;
-use crate::poll::{Direction, Registration, Selector, Waited};
+use crate::poll::{Direction, Registration, Selector};
 use crate::sched::current_selector;
-use crate::task::{Reason, Wait, checkpoint};
+use crate::task::{Outcome, Reason, Wait, checkpoint};
 
 /// A pollable file descriptor of the user's own, with which tasks can wait.
 ///
@@ -275,7 +275,7 @@ impl<T: AsFd> Source<T> {
                     done => return done,
                 }
             }
-            if self.wait(call, &mut began)? == Waited::TimedOut {
+            if self.wait(call, &mut began)? == Outcome::TimedOut {
                 if self.registration.look(call.direction).is_closed() {
                     return Err(closed());
                 }
@@ -306,20 +306,17 @@ impl<T: AsFd> Source<T> {
                 }
                 self.registration.drain(call.direction, seen);
             }
-            match self.wait(call, &mut began)? {
+            // After a wake-up the kernel is asked again: it may have been an old event, or a changed limit.
+            if self.wait(call, &mut began)? == Outcome::TimedOut {
                 // The event may have come too late to be delivered, or nobody had the time to.
-                Waited::TimedOut if !self.poll(call.direction, Some(Duration::ZERO))? => {
-                    return Err(timed_out());
-                }
-                Waited::TimedOut => return Ok(()),
-                // The kernel is asked again: it may have been an old event, or a changed limit.
-                Waited::Ready | Waited::Again | Waited::Closed => {}
+                let is_ready = self.poll(call.direction, Some(Duration::ZERO))?;
+                return if is_ready { Ok(()) } else { Err(timed_out()) };
             }
         }
     }
 
-    /// Waits once, for one of the reasons that [`Waited`] lists.
-    fn wait(&self, call: Call<'_>, began: &mut Option<Instant>) -> io::Result<Waited> {
+    /// Waits once: until there is reason to look again, or for as long as the call may.
+    fn wait(&self, call: Call<'_>, began: &mut Option<Instant>) -> io::Result<Outcome> {
         let deadline = call.limit.end_of_call(began);
         match current_selector() {
             Some(selector) => self.park(call, selector, deadline),
@@ -332,7 +329,7 @@ impl<T: AsFd> Source<T> {
         call: Call<'_>,
         selector: &Arc<Selector>,
         deadline: Option<Instant>,
-    ) -> io::Result<Waited> {
+    ) -> io::Result<Outcome> {
         let fd = self.io.as_fd();
         let object = ptr::without_provenance(fd.as_raw_fd() as usize);
         let wait = Wait { reason: call.reason, object, deadline };
@@ -340,17 +337,17 @@ impl<T: AsFd> Source<T> {
     }
 
     /// What a plain thread does.
-    fn block(&self, direction: Direction, deadline: Option<Instant>) -> io::Result<Waited> {
+    fn block(&self, direction: Direction, deadline: Option<Instant>) -> io::Result<Outcome> {
         loop {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
                 // The caller tries once more.
-                return Ok(Waited::TimedOut);
+                return Ok(Outcome::TimedOut);
             }
             if self.poll(direction, left)? {
                 // Nobody watches, so nobody else says that there is news.
                 self.registration.note_event(direction);
-                return Ok(Waited::Ready);
+                return Ok(Outcome::Woken);
             }
         }
     }

@@ -40,6 +40,11 @@ impl<T: AsFd> Socket<T> {
         accepted.map(|(socket, from)| (socket.into(), from))
     }
 
+    /// What an iterator over connections makes of an accept: it ends after `close`, and only then.
+    pub(super) fn unless_closed<R>(&self, accepted: io::Result<R>) -> Option<io::Result<R>> {
+        (accepted.is_ok() || !self.is_closed()).then_some(accepted)
+    }
+
     /// 1 ms at first, twice as long each time, 128 ms at most; not beyond the deadline.
     #[cold]
     fn pause(&self) {

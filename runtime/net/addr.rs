@@ -4,6 +4,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::{iter, option, slice, vec};
 
+use socket2::SockAddr;
+
 use crate::thread::try_blocking;
 
 /// Something that names one or more socket addresses: [`std::net::ToSocketAddrs`], with the same
@@ -137,6 +139,11 @@ pub(super) fn first_that_works<A: ToSocketAddrs, R>(
         }
     }
     Err(last.unwrap_or_else(no_address))
+}
+
+/// The address of an internet socket, between the system calls' type and std's.
+pub(super) fn from_system(addr: &SockAddr) -> io::Result<SocketAddr> {
+    addr.as_socket().ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
 /// The error for an empty list of addresses.

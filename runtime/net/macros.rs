@@ -282,3 +282,96 @@ macro_rules! conversions {
         }
     };
 }
+
+/// What streams have beside reading and writing.
+macro_rules! stream_methods {
+    () => {
+        /// The address of the other side.
+        ///
+        /// # Errors
+        ///
+        /// `NotConnected` if there is no connection, or none any more.
+        pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+            self.inner.get().peer_addr()
+        }
+
+        /// The address of our side.
+        ///
+        /// # Errors
+        ///
+        /// Those of `getsockname`.
+        pub fn local_addr(&self) -> io::Result<SocketAddr> {
+            self.inner.get().local_addr()
+        }
+
+        /// Shuts down reading, writing or both, for all clones. Calls that wait return: reads find the end,
+        /// writes fail.
+        ///
+        /// # Errors
+        ///
+        /// `NotConnected` if there is no connection, or none any more.
+        pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+            self.inner.get().shutdown(how)
+        }
+
+        /// Reads without taking the bytes out: the next read finds them again. Waits as a read does.
+        ///
+        /// # Errors
+        ///
+        /// As a read.
+        pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+            self.inner.receive("peek", buf, libc::MSG_PEEK)
+        }
+    };
+}
+
+/// What the halves need of a stream.
+macro_rules! splittable {
+    ($type:ident) => {
+        impl sealed::Sealed for $type {
+            fn shut_down(&self, how: Shutdown) -> io::Result<()> {
+                self.shutdown(how)
+            }
+
+            fn is_same(&self, other: &Self) -> bool {
+                Arc::ptr_eq(&self.inner, &other.inner)
+            }
+        }
+    };
+}
+
+/// Receiving from anybody; the caller has a function `from_system` for addresses of its kind.
+macro_rules! receive_from_methods {
+    () => {
+        /// Receives a datagram, and says who sent it. What does not fit into the buffer is lost.
+        ///
+        /// Parks the task, or blocks the thread, until there is one.
+        ///
+        /// # Errors
+        ///
+        /// Those of `recvfrom`; `WouldBlock` at a timeout, `TimedOut` at a deadline, `NotConnected` after
+        /// [`close`](Self::close).
+        pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+            self.receive_from("recv_from", buf, 0)
+        }
+
+        /// As [`recv_from`](Self::recv_from), but the datagram stays in the queue.
+        ///
+        /// # Errors
+        ///
+        /// As [`recv_from`](Self::recv_from).
+        pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+            self.receive_from("peek_from", buf, libc::MSG_PEEK)
+        }
+
+        fn receive_from(
+            &self,
+            what: &'static str,
+            buf: &mut [u8],
+            flags: i32,
+        ) -> io::Result<(usize, SocketAddr)> {
+            let (n, from) = self.inner.receive_from(what, buf, flags)?;
+            Ok((n, from_system(&from)?))
+        }
+    };
+}

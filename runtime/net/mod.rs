@@ -37,7 +37,6 @@ mod macros;
 mod accept;
 mod addr;
 mod connect;
-mod retry;
 mod socket;
 mod split;
 mod tcp;

@@ -15,8 +15,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{MaybeUninitSlice, SockAddr, SockRef};
 
-use super::retry::retry;
-use crate::io::{Call, Limit, Source};
+use crate::io::{Call, Limit, Source, retry};
 use crate::poll::Direction;
 
 /// `set_nonblocking(true)`: calls that would wait answer `WouldBlock`.

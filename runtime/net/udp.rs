@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{SockAddr, SockRef};
 
-use super::addr::{ToSocketAddrs, first_that_works};
+use super::addr::{ToSocketAddrs, first_that_works, from_system};
 use super::socket::{SEND_FLAGS, Socket};
 use crate::poll::Direction;
 
@@ -85,37 +85,6 @@ impl UdpSocket {
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
         let socket = first_that_works("bind to", addr, |addr| std::net::UdpSocket::bind(addr))?;
         Ok(Self { inner: Arc::new(Socket::fresh(socket)?) })
-    }
-
-    /// Receives a datagram, and says who sent it. What does not fit into the buffer is lost.
-    ///
-    /// Parks the task, or blocks the thread, until there is one.
-    ///
-    /// # Errors
-    ///
-    /// Those of `recvfrom`; `WouldBlock` at a timeout, `TimedOut` at a deadline, `NotConnected` after
-    /// [`close`](Self::close).
-    pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.receive_from("recv_from", buf, 0)
-    }
-
-    /// As [`recv_from`](Self::recv_from), but the datagram stays in the queue.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv_from`](Self::recv_from).
-    pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.receive_from("peek_from", buf, libc::MSG_PEEK)
-    }
-
-    fn receive_from(
-        &self,
-        what: &'static str,
-        buf: &mut [u8],
-        flags: i32,
-    ) -> io::Result<(usize, SocketAddr)> {
-        let (n, from) = self.inner.receive_from(what, buf, flags)?;
-        Ok((n, from.as_socket().ok_or(io::ErrorKind::InvalidInput)?))
     }
 
     /// Sends a datagram to the first of the addresses. Parks while a name is resolved and, rarely, until the
@@ -242,6 +211,7 @@ impl UdpSocket {
         self.inner.get().leave_multicast_v6(multiaddr, interface)
     }
 
+    receive_from_methods!();
     common_methods!();
     limit_methods!();
 }

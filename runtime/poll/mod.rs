@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use registration::{Direction, Ready, Registration, Waited};
+pub(crate) use registration::{Direction, Ready, Registration};
 pub(crate) use selector::Selector;
 
 use crate::os::epoll::NO_EVENT;

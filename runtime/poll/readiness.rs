@@ -172,17 +172,19 @@ mod loom_tests {
         }
     }
 
+    /// What the kernel and the driver do.
+    fn deliver_a_byte(world: Arc<World>) -> thread::JoinHandle<()> {
+        thread::spawn(move || {
+            world.bytes.fetch_add(1, Ordering::AcqRel);
+            event(&world);
+        })
+    }
+
     #[test]
     fn loom_no_edge_is_lost_between_a_call_and_its_wait() {
         loom::model(|| {
             let world = Arc::new(World::default());
-            let driver = {
-                let world = world.clone();
-                thread::spawn(move || {
-                    world.bytes.fetch_add(1, Ordering::AcqRel);
-                    event(&world);
-                })
-            };
+            let driver = deliver_a_byte(world.clone());
             let got = read(&world);
             driver.join().unwrap();
             assert!(got || world.woken.load(Ordering::Relaxed) == 1, "the reader sleeps beside its data");
@@ -204,13 +206,7 @@ mod loom_tests {
                     got
                 })
             };
-            let driver = {
-                let world = world.clone();
-                thread::spawn(move || {
-                    world.bytes.fetch_add(1, Ordering::AcqRel);
-                    event(&world);
-                })
-            };
+            let driver = deliver_a_byte(world.clone());
             let got = read(&world);
             driver.join().unwrap();
             let other_got = other.join().unwrap();

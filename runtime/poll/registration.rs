@@ -25,8 +25,8 @@ use std::{io, ptr};
 
 use super::readiness::{Readiness, Seen};
 use super::selector::Selector;
-use crate::task::Wait;
 use crate::task::waiter::{End, Selected, WaitQueue, Waiter, WakeAll, wait_in};
+use crate::task::{Outcome, Wait};
 use crate::util::slots::Slots;
 use crate::util::spin::SpinLock;
 
@@ -35,17 +35,6 @@ use crate::util::spin::SpinLock;
 pub(crate) enum Direction {
     Read = 0,
     Write = 1,
-}
-
-/// How a wait for readiness ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Waited {
-    /// There was an event, or there had been one already.
-    Ready,
-    /// Somebody asks to look again at the limits of the wait.
-    Again,
-    TimedOut,
-    Closed,
 }
 
 /// So many waits in a row by tasks of other workers move the registration.
@@ -144,7 +133,8 @@ impl Registration {
         self.word(direction).note_event(false);
     }
 
-    /// Parks the running task until the direction is worth another try. `selector` is that of its worker.
+    /// Parks the running task until there is reason to look again: an event, or a changed limit, or the closing, which may
+    /// all have come already. `selector` is that of its worker.
     ///
     /// # Errors
     ///
@@ -155,7 +145,7 @@ impl Registration {
         direction: Direction,
         selector: &Arc<Selector>,
         wait: Wait,
-    ) -> io::Result<Waited> {
+    ) -> io::Result<Outcome> {
         // Relaxed: only tasks of this worker, so this thread, write our own selector's address; any other leads to the lock.
         // Should another worker take the registration over right now, its selector reports what holds from then on.
         if self.slot.selector.load(Ordering::Relaxed) != Arc::as_ptr(selector).cast_mut() {
@@ -167,11 +157,8 @@ impl Registration {
         let guard = self.slot.waiters.lock();
         // Under the lock: an event is either behind us, and seen here, or finds our node.
         let seen = self.look(direction);
-        if seen.is_closed() {
-            return Ok(Waited::Closed);
-        }
-        if !seen.is_drained() {
-            return Ok(Waited::Ready);
+        if seen.is_closed() || !seen.is_drained() {
+            return Ok(Outcome::Woken);
         }
         let queue = match direction {
             Direction::Read => Waiters::reading,
@@ -179,12 +166,7 @@ impl Registration {
         };
         // SAFETY: the guard is this lock's; each function returns one queue of it; the node is new.
         let selected = unsafe { wait_in(&self.slot.waiters, guard, queue, &node, End::Back, wait) };
-        Ok(match selected {
-            Selected::Served => Waited::Ready,
-            Selected::Retry => Waited::Again,
-            Selected::Closed => Waited::Closed,
-            Selected::Nothing => Waited::TimedOut,
-        })
+        Ok(if selected == Selected::Nothing { Outcome::TimedOut } else { Outcome::Woken })
     }
 
     /// A wait by a task whose driver does not watch the descriptor.
@@ -283,7 +265,7 @@ pub(super) fn deliver(key: u64, events: u32, ready: &mut Ready) {
     for (direction, interest) in [(Direction::Read, READ_EVENTS), (Direction::Write, WRITE_EVENTS)] {
         if events & interest != 0 {
             slot.words[direction as usize].note_event(events & HANG_UPS != 0);
-            ready.append(waiters.queues[direction as usize].claim_all(Selected::Served));
+            ready.append(waiters.queues[direction as usize].claim_all(Selected::Retry));
         }
     }
 }

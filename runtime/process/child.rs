@@ -6,11 +6,10 @@ use std::process::{self, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use super::collect::read_both;
-use crate::io::{Call, Limit, PipeReader, PipeWriter, Source};
+use crate::io::{Call, Limit, PipeReader, PipeWriter, Source, retry};
 use crate::os;
 use crate::poll::Direction;
 use crate::task::Reason;
-use crate::thread::sleep;
 
 /// A child process: [`std::process::Child`].
 ///
@@ -52,9 +51,6 @@ impl OurEnds {
         })
     }
 }
-
-/// Where the kernel has no pidfd, we look this often whether a process has ended, at last.
-const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
 impl Child {
     pub(super) fn new(mut inner: process::Child) -> io::Result<Self> {
@@ -157,30 +153,14 @@ impl Child {
                 Err(error) => return Err(error),
             }
         }
+        let inner = &mut self.inner;
+        let mut status = || inner.try_wait()?.ok_or(io::ErrorKind::WouldBlock.into());
         match &self.ended {
             Some(ended) => {
                 let call = Call { direction: Direction::Read, reason: Reason::Child, limit };
-                let inner = &mut self.inner;
-                ended.run(call, |_| inner.try_wait()?.ok_or(io::ErrorKind::WouldBlock.into()))
+                ended.run(call, |_| status())
             }
-            None => self.look_again_and_again(limit),
-        }
-    }
-
-    #[cold]
-    fn look_again_and_again(&mut self, limit: &Limit) -> io::Result<ExitStatus> {
-        let mut began = None;
-        let mut pause = Duration::from_micros(100);
-        loop {
-            if let Some(status) = self.inner.try_wait()? {
-                return Ok(status);
-            }
-            let left = limit.end_of_call(&mut began).map(|at| at.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            sleep(left.map_or(pause, |left| left.min(pause)));
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            None => retry(limit, status),
         }
     }
 }

@@ -3,7 +3,6 @@
 //! The request is the end of a channel that never carries a message: its one sender is dropped. So it is there for all
 //! who wait and all who come later, and fits wherever a receiver does.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
@@ -11,7 +10,7 @@ use std::{fmt, io};
 use super::dispatch::{Answer, Listener, listen};
 use super::kind::Signal;
 use crate::channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use crate::sync::WaitGroup;
+use crate::sync::{WaitGroup, WaitGroupGuard};
 
 /// A signal that comes again within this time is taken for the same one: a terminal and a parent process, or `timeout`,
 /// send what a user meant once.
@@ -99,8 +98,6 @@ struct Inner {
     keeps_open: Mutex<Option<Sender<()>>>,
     closes: Receiver<()>,
     work: WaitGroup,
-    /// The count of `work`, to be told.
-    alive: AtomicUsize,
 }
 
 impl Shutdown {
@@ -137,7 +134,6 @@ impl Shutdown {
             keeps_open: Mutex::new(Some(sender)),
             closes,
             work: WaitGroup::new(),
-            alive: AtomicUsize::new(0),
         });
         let signals: Vec<_> = signals.into_iter().collect();
         if !signals.is_empty() {
@@ -211,10 +207,7 @@ impl Shutdown {
     /// Counts one piece of work, such as a connection, until the guard is dropped, also by a panic. It may be taken after
     /// the request as well.
     pub fn guard(&self) -> ShutdownGuard {
-        self.inner.work.add(1);
-        // Relaxed, as everywhere with this counter: it is told, and nothing depends on it.
-        self.inner.alive.fetch_add(1, Ordering::Relaxed);
-        ShutdownGuard { inner: self.inner.clone() }
+        ShutdownGuard { _work: self.inner.work.guard(), _shutdown: self.clone() }
     }
 
     /// Spawns a detached task that is counted as one piece of work until `f`, and all that `f` owns, is gone.
@@ -229,24 +222,17 @@ impl Shutdown {
     where
         F: FnOnce() + Send + 'static,
     {
-        /// The fields are dropped in this order, so that a drain never waits too short.
-        struct Job<F>(F, ShutdownGuard);
-
-        impl<F: FnOnce()> Job<F> {
-            fn run(self) {
-                let Self(f, guard) = self;
-                f();
-                drop(guard);
-            }
-        }
-
-        let job = Job(f, self.guard());
-        drop(crate::thread::spawn(move || job.run()));
+        // It goes on listening for the signals meanwhile.
+        let shutdown = self.clone();
+        self.inner.work.go(move || {
+            f();
+            drop(shutdown);
+        });
     }
 
     /// How many guards are alive.
     pub fn alive(&self) -> usize {
-        self.inner.alive.load(Ordering::Relaxed)
+        self.inner.work.count()
     }
 
     /// Parks until no guard is alive, but no longer than `timeout`. Requests nothing: that comes before, and so does the
@@ -299,14 +285,9 @@ impl fmt::Debug for Shutdown {
 /// One piece of work that a [`Shutdown`] waits for; see [`Shutdown::guard`].
 #[must_use = "a guard that is dropped at once counts nothing"]
 pub struct ShutdownGuard {
-    inner: Arc<Inner>,
-}
-
-impl Drop for ShutdownGuard {
-    fn drop(&mut self) {
-        self.inner.alive.fetch_sub(1, Ordering::Relaxed);
-        self.inner.work.done();
-    }
+    _work: WaitGroupGuard,
+    /// Goes on listening for the signals.
+    _shutdown: Shutdown,
 }
 
 impl fmt::Debug for ShutdownGuard {

@@ -183,6 +183,14 @@ impl WaitGroup {
     }
 }
 
+impl WaitGroup {
+    /// The count of this moment, to be told: nothing that was done before it need be visible.
+    pub(crate) fn count(&self) -> usize {
+        // Relaxed: it orders nothing.
+        (self.inner.word.load(Ordering::Relaxed) >> 32) as usize
+    }
+}
+
 impl Default for WaitGroup {
     fn default() -> Self {
         Self::new()
@@ -191,8 +199,7 @@ impl Default for WaitGroup {
 
 impl fmt::Debug for WaitGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = self.inner.word.load(Ordering::Relaxed);
-        f.debug_struct("WaitGroup").field("count", &(word >> 32)).finish_non_exhaustive()
+        f.debug_struct("WaitGroup").field("count", &self.count()).finish_non_exhaustive()
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::builder::TcpListenerBuilder;
 use super::stream::TcpStream;
-use crate::net::addr::{ToSocketAddrs, first_that_works};
+use crate::net::addr::{ToSocketAddrs, first_that_works, from_system};
 use crate::net::socket::Socket;
 use crate::poll::Direction;
 
@@ -104,8 +104,7 @@ impl TcpListener {
     /// at a deadline; `NotConnected` after [`close`](Self::close).
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (socket, from) = self.inner.accept()?;
-        let from = from.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
-        Ok((TcpStream::accepted(socket)?, from))
+        Ok((TcpStream::accepted(socket)?, from_system(&from)?))
     }
 
     /// The connections, one after the other, as [`accept`](Self::accept) returns them. Ends after
@@ -147,11 +146,7 @@ impl TcpListener {
     }
 
     fn next(&self) -> Option<io::Result<TcpStream>> {
-        let accepted = self.accept();
-        if accepted.is_err() && self.inner.is_closed() {
-            return None;
-        }
-        Some(accepted.map(|(stream, _)| stream))
+        self.inner.unless_closed(self.accept().map(|(stream, _)| stream))
     }
 
     common_methods!();

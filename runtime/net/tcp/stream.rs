@@ -97,43 +97,6 @@ impl TcpStream {
         Ok(Self::from_socket(Socket::nonblocking(fd.into())?))
     }
 
-    /// The address of the other side.
-    ///
-    /// # Errors
-    ///
-    /// `NotConnected` if the connection is gone.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.get().peer_addr()
-    }
-
-    /// The address of our side.
-    ///
-    /// # Errors
-    ///
-    /// Those of `getsockname`.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.get().local_addr()
-    }
-
-    /// Shuts down reading, writing or both, for all clones. Calls that wait return: reads find the end,
-    /// writes fail.
-    ///
-    /// # Errors
-    ///
-    /// `NotConnected` if the connection is gone.
-    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.inner.get().shutdown(how)
-    }
-
-    /// Reads without taking the bytes out: the next read finds them again. Waits as a read does.
-    ///
-    /// # Errors
-    ///
-    /// As a read.
-    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.inner.receive("peek", buf, libc::MSG_PEEK)
-    }
-
     /// Splits the stream into a reading and a writing half, for two tasks. Needs no lock, and costs no
     /// descriptor.
     ///
@@ -248,19 +211,11 @@ impl TcpStream {
         if options.keepalive()? { options.tcp_keepalive_time().map(Some) } else { Ok(None) }
     }
 
+    stream_methods!();
     common_methods!();
     limit_methods!();
 }
 
-impl sealed::Sealed for TcpStream {
-    fn shut_down(&self, how: Shutdown) -> io::Result<()> {
-        self.shutdown(how)
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.inner, &other.inner)
-    }
-}
-
+splittable!(TcpStream);
 stream_io!(TcpStream, &TcpStream);
 conversions!(TcpStream, std::net::TcpStream);

@@ -127,37 +127,6 @@ impl UnixDatagram {
         self.inner.get().peer_addr()
     }
 
-    /// Receives a datagram, and says who sent it. What does not fit into the buffer is lost.
-    ///
-    /// Parks the task, or blocks the thread, until there is one.
-    ///
-    /// # Errors
-    ///
-    /// Those of `recvfrom`; `WouldBlock` at a timeout, `TimedOut` at a deadline, `NotConnected` after
-    /// [`close`](Self::close).
-    pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.receive_from("recv_from", buf, 0)
-    }
-
-    /// As [`recv_from`](Self::recv_from), but the datagram stays in the queue.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv_from`](Self::recv_from).
-    pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.receive_from("peek_from", buf, libc::MSG_PEEK)
-    }
-
-    fn receive_from(
-        &self,
-        what: &'static str,
-        buf: &mut [u8],
-        flags: i32,
-    ) -> io::Result<(usize, SocketAddr)> {
-        let (n, from) = self.inner.receive_from(what, buf, flags)?;
-        Ok((n, from_system(&from)?))
-    }
-
     /// Receives a datagram. What does not fit into the buffer is lost. Parks the task, or blocks the thread,
     /// until there is one.
     ///
@@ -226,6 +195,7 @@ impl UnixDatagram {
         self.inner.get().shutdown(how)
     }
 
+    receive_from_methods!();
     common_methods!();
     limit_methods!();
 }

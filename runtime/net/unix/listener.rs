@@ -117,11 +117,7 @@ impl Iterator for Incoming<'_> {
     type Item = io::Result<UnixStream>;
 
     fn next(&mut self) -> Option<io::Result<UnixStream>> {
-        let accepted = self.listener.accept();
-        if accepted.is_err() && self.listener.inner.is_closed() {
-            return None;
-        }
-        Some(accepted.map(|(stream, _)| stream))
+        self.listener.inner.unless_closed(self.listener.accept().map(|(stream, _)| stream))
     }
 }
 

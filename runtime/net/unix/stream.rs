@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Type};
 
 use super::addr::{Shown, to_system};
-use crate::io::Limit;
+use crate::io::{Limit, retry};
 use crate::net::addr::failed;
-use crate::net::retry::retry;
 use crate::net::socket::Socket;
 use crate::net::split::{OwnedReadHalf, OwnedWriteHalf, sealed, split};
 use crate::poll::Direction;
@@ -89,61 +88,16 @@ impl UnixStream {
         Ok(Self { inner: Arc::new(Socket::nonblocking(fd.into())?) })
     }
 
-    /// The address of our side.
-    ///
-    /// # Errors
-    ///
-    /// Those of `getsockname`.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.get().local_addr()
-    }
-
-    /// The address of the other side.
-    ///
-    /// # Errors
-    ///
-    /// `NotConnected` if there is none.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.get().peer_addr()
-    }
-
-    /// Shuts down reading, writing or both, for all clones. Calls that wait return: reads find the end,
-    /// writes fail.
-    ///
-    /// # Errors
-    ///
-    /// Those of `shutdown`.
-    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.inner.get().shutdown(how)
-    }
-
-    /// Reads without taking the bytes out: the next read finds them again. Waits as a read does.
-    ///
-    /// # Errors
-    ///
-    /// As a read.
-    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.inner.receive("peek", buf, libc::MSG_PEEK)
-    }
-
     /// Splits the stream, as [`TcpStream::into_split`](crate::net::TcpStream::into_split).
     pub fn into_split(self) -> (OwnedReadHalf<Self>, OwnedWriteHalf<Self>) {
         split(Self { inner: self.inner.clone() }, self)
     }
 
+    stream_methods!();
     common_methods!();
     limit_methods!();
 }
 
-impl sealed::Sealed for UnixStream {
-    fn shut_down(&self, how: Shutdown) -> io::Result<()> {
-        self.shutdown(how)
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.inner, &other.inner)
-    }
-}
-
+splittable!(UnixStream);
 stream_io!(UnixStream, &UnixStream);
 conversions!(UnixStream, std::os::unix::net::UnixStream);

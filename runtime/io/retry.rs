@@ -2,13 +2,13 @@
 //!
 //! Two calls on Unix sockets answer `EAGAIN` and no event ever says that they would succeed now: connecting
 //! to a listener whose backlog is full, and sending a datagram to a receiver, not connected to, whose queue
-//! is full. Blocking calls wait in a queue of the other socket, of which `epoll` knows nothing. They are
-//! tried again after pauses.
+//! is full. Blocking calls wait in a queue of the other socket, of which `epoll` knows nothing. And where there
+//! is no pidfd, nothing tells of the end of a child. All of them are tried again after pauses.
 
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::io::Limit;
+use super::limit::Limit;
 use crate::task::checkpoint;
 use crate::thread::sleep;
 
@@ -17,7 +17,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
 /// Calls `op` until it answers anything but `WouldBlock` or `Interrupted`, with growing pauses in between.
 /// `TimedOut` when the limit is reached.
-pub(super) fn retry<R>(limit: &Limit, mut op: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+pub(crate) fn retry<R>(limit: &Limit, mut op: impl FnMut() -> io::Result<R>) -> io::Result<R> {
     checkpoint();
     let mut began = None;
     let mut pause = FIRST_PAUSE;
