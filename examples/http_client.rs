@@ -8,12 +8,13 @@
 //! 0.29 s; one after the other they would take 100 s
 //! ```
 
+#[path = "shared/argument.rs"]
+mod argument;
 #[path = "shared/ureq_transport.rs"]
 mod ureq_transport;
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::time::{Duration, Instant};
-use std::{env, process};
 
 use fibra::net::{TcpListener, TcpStream};
 use ureq::unversioned::resolver::DefaultResolver;
@@ -22,7 +23,7 @@ use ureq_transport::FibraConnector;
 const HELD: Duration = Duration::from_millis(100);
 
 fn main() -> io::Result<()> {
-    let requests = requests(1000);
+    let requests = argument::number("number of requests", 1..=10_000, 1000) as usize;
     fibra::run(|| {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let url = format!("http://{}/", listener.local_addr()?);
@@ -65,16 +66,4 @@ fn serve(mut stream: &TcpStream) -> io::Result<()> {
         write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len())?;
     }
     Ok(())
-}
-
-/// The number of requests on the command line, or `default`.
-fn requests(default: usize) -> usize {
-    let text = env::args().skip(1).collect::<Vec<_>>().join(" ");
-    if text.is_empty() {
-        return default;
-    }
-    text.parse().ok().filter(|n| (1..=10_000).contains(n)).unwrap_or_else(|| {
-        eprintln!("http_client: expected one number of requests from 1 to 10000, not \"{text}\"");
-        process::exit(2)
-    })
 }

@@ -11,9 +11,11 @@
 //! 100 numbers processed, their sum is 4950, in 0.8 ms
 //! ```
 
+#[path = "shared/argument.rs"]
+mod argument;
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
-use std::{env, process};
 
 use fibra::{channel, sync::WaitGroup};
 
@@ -21,7 +23,7 @@ static PROCESSED: AtomicU64 = AtomicU64::new(0);
 static SUM: AtomicU64 = AtomicU64::new(0);
 
 fn main() {
-    let count = count(100);
+    let count = argument::number("count", 1..=1_000_000, 100);
     let start = Instant::now();
     fibra::run(|| {
         let wg = WaitGroup::new();
@@ -42,16 +44,4 @@ fn main() {
     let ms = start.elapsed().as_secs_f64() * 1e3;
     let (processed, sum) = (PROCESSED.load(Relaxed), SUM.load(Relaxed));
     println!("{processed} numbers processed, their sum is {sum}, in {ms:.1} ms");
-}
-
-/// The count on the command line, or `default`.
-fn count(default: u64) -> u64 {
-    let text = env::args().skip(1).collect::<Vec<_>>().join(" ");
-    if text.is_empty() {
-        return default;
-    }
-    text.parse().ok().filter(|n| (1..=1_000_000).contains(n)).unwrap_or_else(|| {
-        eprintln!("producer_consumer: expected one count from 1 to 1000000, not \"{text}\"");
-        process::exit(2)
-    })
 }

@@ -11,8 +11,11 @@
 //! ratio                            552                   548
 //! ```
 
+#[path = "shared/argument.rs"]
+mod argument;
+
+use std::thread;
 use std::time::Instant;
-use std::{env, process, thread};
 
 const BATCH: usize = 100;
 const ROUNDS: usize = 5;
@@ -38,7 +41,8 @@ macro_rules! measure {
 
 fn main() {
     // Threads are so much slower that a twentieth of the count gives as good a figure.
-    let tasks = count(100_000).next_multiple_of(BATCH);
+    let tasks =
+        (argument::number("count of tasks", 1..=10_000_000, 100_000) as usize).next_multiple_of(BATCH);
     let threads = (tasks / 20).next_multiple_of(BATCH);
 
     let mut rounds = Vec::new();
@@ -59,16 +63,4 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-/// The count on the command line, or `default`.
-fn count(default: usize) -> usize {
-    let text = env::args().skip(1).collect::<Vec<_>>().join(" ");
-    if text.is_empty() {
-        return default;
-    }
-    text.parse().ok().filter(|n| (1..=10_000_000).contains(n)).unwrap_or_else(|| {
-        eprintln!("spawn_cost: expected one count of tasks from 1 to 10000000, not \"{text}\"");
-        process::exit(2)
-    })
 }

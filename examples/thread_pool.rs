@@ -9,6 +9,11 @@
 //! the ticker ticked 114 times, late by 0.2 ms on average and by 4.1 ms at most
 //! ```
 
+#[path = "shared/argument.rs"]
+mod argument;
+#[path = "shared/ticker.rs"]
+mod ticker;
+
 use std::net::ToSocketAddrs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -21,7 +26,7 @@ const PERIOD: Duration = Duration::from_millis(5);
 const THREADS: usize = 4;
 
 fn main() {
-    let count = count(40);
+    let count = argument::number("count", 1..=10_000, 40) as usize;
     let builder = fibra::Builder::new().workers(1).max_blocking_threads(THREADS);
     if let Err(error) = builder.run(|| measure(count)).flatten() {
         eprintln!("thread_pool: {error}");
@@ -35,7 +40,7 @@ fn measure(count: usize) -> io::Result<()> {
     let done = AtomicBool::new(false);
     let start = Instant::now();
     let (worked, elapsed, late) = fibra::scope(|s| {
-        let ticker = s.spawn(|| tick_until(&done));
+        let ticker = s.spawn(|| ticker::tick_until(&done, PERIOD));
         let hashes = s.spawn(|| all(count, |i| fibra::blocking(|| hash(&format!("password {i}")))));
         let path = file.clone();
         let reads = s.spawn(|| all(count, move |_| fibra::fs::read(&path).map(drop)));
@@ -80,28 +85,4 @@ fn hash(password: &str) -> io::Result<()> {
     let mut key = [0; 32];
     let hashed = Argon2::default().hash_password_into(password.as_bytes(), b"a salt for all", &mut key);
     hashed.map_err(|error| io::Error::other(error.to_string()))
-}
-
-/// Wakes up every [`PERIOD`] until `done`, and tells how late each time was.
-fn tick_until(done: &AtomicBool) -> Vec<Duration> {
-    let mut late = Vec::new();
-    let start = Instant::now();
-    while !done.load(Relaxed) {
-        let due = start + PERIOD * (late.len() as u32 + 1);
-        fibra::thread::sleep_until(due);
-        late.push(due.elapsed());
-    }
-    late
-}
-
-/// The count on the command line, or `default`.
-fn count(default: usize) -> usize {
-    let text = env::args().skip(1).collect::<Vec<_>>().join(" ");
-    if text.is_empty() {
-        return default;
-    }
-    text.parse().ok().filter(|n| (1..=10_000).contains(n)).unwrap_or_else(|| {
-        eprintln!("thread_pool: expected one count from 1 to 10000, not \"{text}\"");
-        process::exit(2)
-    })
 }

@@ -10,24 +10,28 @@
 //! the ticker ticked 99 times, late by 7.8 ms on average and by 15.3 ms at most
 //! ```
 
+#[path = "shared/argument.rs"]
+mod argument;
+#[path = "shared/ticker.rs"]
+mod ticker;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use std::{env, process};
 
 use fibra::sync::Mutex;
 
 const PERIOD: Duration = Duration::from_millis(20);
 
 fn main() {
-    let duration = Duration::from_secs(seconds(2));
+    let duration = Duration::from_secs(argument::number("number of seconds", 1..=3600, 2));
     let runtime = fibra::Builder::new().workers(1).build().expect("one worker can be started");
     runtime.run(|| {
         let done = Arc::new(AtomicBool::new(false));
         let ticker = fibra::spawn({
             let done = done.clone();
-            move || tick_until(&done)
+            move || ticker::tick_until(&done, PERIOD)
         });
         let start = Instant::now();
         let locked = fibra::spawn(move || compute(duration)).join().expect("the computation does not panic");
@@ -56,30 +60,6 @@ fn compute(duration: Duration) -> u64 {
     calls.into_inner()
 }
 
-/// Wakes up every [`PERIOD`] until `done`, and tells how late each time was.
-fn tick_until(done: &AtomicBool) -> Vec<Duration> {
-    let mut late = Vec::new();
-    let start = Instant::now();
-    while !done.load(Relaxed) {
-        let due = start + PERIOD * (late.len() as u32 + 1);
-        fibra::thread::sleep_until(due);
-        late.push(due.elapsed());
-    }
-    late
-}
-
 fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
-}
-
-/// The seconds on the command line, or `default`.
-fn seconds(default: u64) -> u64 {
-    let text = env::args().skip(1).collect::<Vec<_>>().join(" ");
-    if text.is_empty() {
-        return default;
-    }
-    text.parse().ok().filter(|n| (1..=3600).contains(n)).unwrap_or_else(|| {
-        eprintln!("time_slice: expected one number of seconds from 1 to 3600, not \"{text}\"");
-        process::exit(2)
-    })
 }

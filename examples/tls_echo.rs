@@ -8,10 +8,13 @@
 //! 0.54 s: 5.4 ms a connection, 369 MiB/s there and back together
 //! ```
 
+#[path = "shared/argument.rs"]
+mod argument;
+
+use std::error;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::time::Instant;
-use std::{env, error, process};
 
 use fibra::net::{TcpListener, TcpStream};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
@@ -20,7 +23,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 const PAYLOAD: usize = 1 << 20;
 
 fn main() -> Result<(), Box<dyn error::Error + Send + Sync>> {
-    let connections = connections(100);
+    let connections = argument::number("number of connections", 1..=10_000, 100) as usize;
     fibra::run(|| {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
@@ -69,16 +72,4 @@ fn answer(stream: TcpStream, config: Arc<ServerConfig>) -> io::Result<()> {
     stream.write_all(&payload)?;
     stream.conn.send_close_notify();
     stream.flush()
-}
-
-/// The number of connections on the command line, or `default`.
-fn connections(default: usize) -> usize {
-    let text = env::args().skip(1).collect::<Vec<_>>().join(" ");
-    if text.is_empty() {
-        return default;
-    }
-    text.parse().ok().filter(|n| (1..=10_000).contains(n)).unwrap_or_else(|| {
-        eprintln!("tls_echo: expected one number of connections from 1 to 10000, not \"{text}\"");
-        process::exit(2)
-    })
 }

@@ -8,9 +8,12 @@
 //! 0.17 s: 58823 messages a second
 //! ```
 
+#[path = "shared/argument.rs"]
+mod argument;
+
+use std::error;
 use std::net::SocketAddr;
 use std::time::Instant;
-use std::{env, error, process};
 
 use fibra::net::{TcpListener, TcpStream};
 use tungstenite::Message;
@@ -20,7 +23,7 @@ const CLIENTS: usize = 100;
 type Result<T> = std::result::Result<T, Box<dyn error::Error + Send + Sync>>;
 
 fn main() -> Result<()> {
-    let messages = messages(10_000);
+    let messages = argument::number("number of messages", 1..=100_000_000, 10_000) as usize;
     fibra::run(|| {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
@@ -68,16 +71,4 @@ fn talk(address: SocketAddr, messages: usize) -> Result<usize> {
     }
     socket.close(None)?;
     Ok(came_back)
-}
-
-/// The number of messages on the command line, or `default`.
-fn messages(default: usize) -> usize {
-    let text = env::args().skip(1).collect::<Vec<_>>().join(" ");
-    if text.is_empty() {
-        return default;
-    }
-    text.parse().ok().filter(|n| (1..=100_000_000).contains(n)).unwrap_or_else(|| {
-        eprintln!("websocket: expected one number of messages from 1 to 100000000, not \"{text}\"");
-        process::exit(2)
-    })
 }
