@@ -77,7 +77,7 @@ fn a_wait_parks_the_task_and_not_its_worker() {
         let stdin = child.stdin.take();
         let waiter = fibra::spawn(move || child.wait().unwrap());
         // The child ends when this task, on the same worker, lets go of its input.
-        fibra::sleep(Duration::from_millis(1));
+        fibra::yield_now();
         drop(stdin);
         assert!(waiter.join().unwrap().success());
     });
