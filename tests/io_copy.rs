@@ -2,12 +2,16 @@
 
 mod support;
 
-use std::io::{BufReader, Cursor, Read, Seek, Write};
+use std::io::{BufReader, Cursor, ErrorKind, Read, Seek, Write};
 use std::net::Shutdown;
+use std::time::{Duration, Instant};
 
 use fibra::fs::File;
 use fibra::io::{PipeReader, PipeWriter, copy, pipe};
 use fibra::net::{TcpListener, TcpStream, UnixStream};
+use fibra::process::{Command, Stdio};
+use socket2::SockRef;
+use support::{fd_count, in_child};
 
 /// More than any socket or pipe holds.
 const LEN: usize = 5 << 20;
@@ -175,5 +179,187 @@ fn a_broken_writer_ends_the_copy_with_its_error() {
         (&a).write_all(b"x").unwrap();
         let error = copy(&mut &b, &mut writer).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+    });
+}
+
+/// A byte that is sent out of band stands in the way of `splice`, which finds nothing, or even an end, where
+/// there is more.
+#[test]
+fn an_urgent_byte_is_passed_over_as_by_a_read() {
+    fn check<W: Write + Send + 'static>(mut to: W, mut reader: impl Read) {
+        let (a, b) = tcp();
+        let feeder = fibra::spawn(move || {
+            (&a).write_all(&data()).unwrap();
+            assert_eq!(SockRef::from(&a).send_out_of_band(b"!").unwrap(), 1);
+            (&a).write_all(&data()).unwrap();
+        });
+        let copier = fibra::spawn(move || copy(&mut &b, &mut to).unwrap());
+        let mut received = Vec::new();
+        reader.read_to_end(&mut received).unwrap();
+        assert!(received == [data(), data()].concat(), "{} bytes", received.len());
+        assert_eq!(copier.join().unwrap(), 2 * LEN as u64);
+        feeder.join().unwrap();
+    }
+    both(|| {
+        let (c, d) = tcp();
+        check(c, d);
+        let (reader, writer) = pipe().unwrap();
+        check(writer, reader);
+    });
+}
+
+#[test]
+fn a_deadline_ends_a_copy_that_never_waits() {
+    fibra::run(|| {
+        let ((a, b), (c, d)) = (tcp(), tcp());
+        b.set_read_deadline(Some(Instant::now() + Duration::from_millis(30)));
+        fibra::scope(|s| {
+            let feeder = s.spawn(|| while (&a).write_all(&[1; 1 << 16]).is_ok() {});
+            let sink = s.spawn(|| while (&d).read(&mut [0; 1 << 16]).is_ok_and(|n| n > 0) {});
+            let error = copy(&mut &b, &mut &c).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TimedOut);
+            b.close();
+            c.close();
+            feeder.join().unwrap();
+            sink.join().unwrap();
+        });
+    });
+}
+
+/// What is in a pipe or socket must be bytes, not pages of a file that others write to.
+#[test]
+fn what_is_written_to_a_file_after_its_copy_does_not_show() {
+    both(|| {
+        let (mut from, mut to) = (file(&[b'a'; 8 << 10]), pipe().unwrap());
+        assert_eq!(copy(&mut from, &mut to.1).unwrap(), 8 << 10);
+        from.write_all_at(&[b'b'; 8 << 10], 0).unwrap();
+        drop(to.1);
+        let mut received = Vec::new();
+        to.0.read_to_end(&mut received).unwrap();
+        assert!(received.iter().all(|&byte| byte == b'a') && received.len() == 8 << 10);
+    });
+}
+
+#[test]
+fn an_appending_file_is_copied_to_though_the_kernel_refuses() {
+    both(|| {
+        let path = std::env::temp_dir().join(format!("fibra-copy-append-{}", std::process::id()));
+        let mut options = std::fs::OpenOptions::new();
+        let to = options.append(true).read(true).create_new(true).open(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        let mut to = File::from(to);
+        to.write_all(b"begin ").unwrap();
+        assert_eq!(copy(&mut file(&data()), &mut to).unwrap(), LEN as u64);
+        to.rewind().unwrap();
+        let mut received = Vec::new();
+        to.read_to_end(&mut received).unwrap();
+        assert!(received.starts_with(b"begin ") && received[6..] == data());
+    });
+}
+
+#[test]
+fn an_error_between_files_names_the_file() {
+    fibra::run(|| {
+        let mut from = file(b"text");
+        let mut to = File::open("/proc/self/status").unwrap();
+        let error = copy(&mut from, &mut to).unwrap_err();
+        assert!(error.to_string().contains("/proc/self/status"), "{error}");
+    });
+}
+
+#[test]
+fn halves_and_children_are_ends_too() {
+    both(|| {
+        let ((a, b), (c, d)) = (tcp(), UnixStream::pair().unwrap());
+        let (mut from, _other_direction) = b.into_split();
+        let (_other_direction, mut to) = c.into_split();
+        let mut cat = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (mut stdin, mut stdout) = (cat.stdin.take().unwrap(), cat.stdout.take().unwrap());
+        let feeder = fibra::spawn(move || {
+            (&a).write_all(&data()).unwrap();
+            a.shutdown(Shutdown::Write).unwrap();
+        });
+        let copiers = [
+            fibra::spawn(move || copy(&mut from, &mut stdin).unwrap()),
+            fibra::spawn(move || copy(&mut stdout, &mut to).unwrap()),
+        ];
+        let mut received = Vec::new();
+        (&d).read_to_end(&mut received).unwrap();
+        assert!(received == data());
+        copiers.into_iter().for_each(|copier| assert_eq!(copier.join().unwrap(), LEN as u64));
+        feeder.join().unwrap();
+        assert!(cat.wait().unwrap().success());
+    });
+}
+
+#[test]
+fn small_messages_pass_at_once_and_cost_no_descriptor() {
+    let output = in_child("small_messages_pass_at_once_and_cost_no_descriptor", &[], || {
+        fibra::run(|| {
+            let ((a, b), (c, d)) = (tcp(), tcp());
+            let before = fd_count();
+            let copier = fibra::spawn(move || copy(&mut &b, &mut &c).unwrap());
+            for i in 0..100 {
+                (&a).write_all(&[i; 100]).unwrap();
+                let mut received = [0; 100];
+                (&d).read_exact(&mut received).unwrap();
+                assert_eq!(received, [i; 100]);
+            }
+            assert_eq!(fd_count(), before);
+            drop(a);
+            assert_eq!(copier.join().unwrap(), 10_000);
+        });
+    });
+    assert!(output.status.success(), "{}", support::stderr(&output));
+}
+
+/// In a program that is not Rust's own, `SIGPIPE` may have its default action. Sends of ours don't raise it.
+#[test]
+fn a_copy_to_a_closed_socket_raises_no_signal() {
+    let output = in_child("a_copy_to_a_closed_socket_raises_no_signal", &[], || {
+        // SAFETY: the default action is one that every program begins with.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        fibra::run(|| {
+            let ((mut reader, mut writer), (c, d)) = (pipe().unwrap(), UnixStream::pair().unwrap());
+            writer.write_all(&[1; 1000]).unwrap();
+            drop(d);
+            assert_eq!(copy(&mut reader, &mut &c).unwrap_err().kind(), ErrorKind::BrokenPipe);
+        });
+    });
+    assert!(output.status.success(), "{}", support::stderr(&output));
+}
+
+/// The mode belongs to all duplicates of a socket; one of std's sets it back.
+#[test]
+fn a_socket_in_blocking_mode_does_not_block_the_worker() {
+    fibra::Builder::new().workers(1).build().unwrap().run(|| {
+        let ((reader, mut writer), (c, d)) = (pipe().unwrap(), UnixStream::pair().unwrap());
+        SockRef::from(&c).set_nonblocking(false).unwrap();
+        SockRef::from(&d).set_nonblocking(false).unwrap();
+        let tasks = [
+            fibra::spawn(move || copy(&mut &reader, &mut &c).unwrap()),
+            fibra::spawn(move || copy(&mut &d, &mut std::io::sink()).unwrap()),
+        ];
+        // All of them are tasks of the only worker.
+        writer.write_all(&data()).unwrap();
+        drop(writer);
+        tasks.into_iter().for_each(|task| assert_eq!(task.join().unwrap(), LEN as u64));
+    });
+}
+
+#[test]
+fn a_cancelled_copy_leaves_the_streams_usable() {
+    fibra::run(|| {
+        let ((a, b), (c, d)) = (tcp(), tcp());
+        fibra::scope(|s| {
+            let copier = s.spawn(|| copy(&mut &b, &mut &c).map(drop));
+            (&a).write_all(b"one").unwrap();
+            (&d).read_exact(&mut [0; 3]).unwrap();
+            copier.cancel();
+            assert!(copier.join().is_err());
+            (&a).write_all(b"two").unwrap();
+            a.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(copy(&mut &b, &mut &c).unwrap(), 3);
+        });
     });
 }

@@ -1,9 +1,12 @@
-//! Standard input, output and error: each test runs in a child process whose descriptors 0 to 2 are ours to choose.
+//! Standard input, output and error: each test runs in a child process whose descriptors 0 to 2 are ours to
+//! choose.
 
 mod support;
 
+use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, Write};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -247,4 +250,140 @@ fn a_read_that_is_cancelled_takes_nothing() {
         assert_eq!(stdout.next().unwrap().unwrap(), "all of it");
         assert!(child.wait().unwrap().success());
     });
+}
+
+/// What prints while it is printed.
+struct Chatty;
+
+impl fmt::Display for Chatty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(fibra::io::stdout(), "\nin between").map_err(|_| fmt::Error)?;
+        f.write_str("at last")
+    }
+}
+
+#[test]
+fn who_holds_an_output_can_use_it_by_other_handles_and_others_cannot() {
+    let output = in_child("who_holds_an_output_can_use_it_by_other_handles_and_others_cannot", &[], || {
+        let body = || {
+            let mut out = fibra::io::stdout().lock();
+            let _err = fibra::io::stderr().lock();
+            let other = fibra::spawn(|| writeln!(fibra::io::stdout(), "the other").unwrap());
+            fibra::yield_now();
+            write!(out, "{Chatty}, ").unwrap();
+            writeln!(fibra::io::stdout(), "once more").unwrap();
+            writeln!(fibra::io::stderr(), "and here").unwrap();
+            drop(out);
+            other.join().unwrap();
+        };
+        body();
+        one_worker(body);
+    });
+    assert!(output.status.success(), "{}", support::stderr(&output));
+    let expected = "in between\nat last, once more\nthe other\n";
+    assert_eq!(support::count(&String::from_utf8(output.stdout).unwrap(), expected), 2);
+}
+
+#[test]
+fn an_exit_by_the_holder_of_the_lock_flushes_too() {
+    let output = in_child("an_exit_by_the_holder_of_the_lock_flushes_too", &[], || {
+        one_worker(|| {
+            let mut out = fibra::io::stdout().lock();
+            write!(out, "no end of line").unwrap();
+            std::process::exit(0)
+        })
+    });
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).ends_with("no end of line"));
+}
+
+/// A pair of terminals, the one of a program and its other side.
+fn terminal() -> (OwnedFd, File) {
+    let (mut ours, mut theirs) = (-1, -1);
+    let (name, mode, size) = (std::ptr::null_mut(), std::ptr::null(), std::ptr::null());
+    // SAFETY: two descriptors are written; nothing else is asked for.
+    assert_eq!(unsafe { libc::openpty(&mut ours, &mut theirs, name, mode, size) }, 0);
+    // SAFETY: the call has opened them, for us.
+    unsafe { (OwnedFd::from_raw_fd(theirs), File::from_raw_fd(ours)) }
+}
+
+#[test]
+fn a_terminal_that_nobody_reads_stops_only_the_task() {
+    let name = "a_terminal_that_nobody_reads_stops_only_the_task";
+    if std::env::var(CHILD).is_ok_and(|child| child == name) {
+        one_worker(|| {
+            assert!(fibra::io::stdout().is_terminal() && !fibra::io::stderr().is_terminal());
+            let writer = fibra::spawn(|| {
+                for _ in 0..2000 {
+                    writeln!(fibra::io::stdout(), "{}", "x".repeat(100)).unwrap();
+                }
+            });
+            let mut line = String::new();
+            fibra::io::stdin().read_line(&mut line).unwrap();
+            assert_eq!(line, "from the terminal\n");
+            assert!(!writer.is_finished());
+            assert!(!(0..3).any(nonblocking));
+            writeln!(fibra::io::stderr(), "alive").unwrap();
+            writer.join().unwrap();
+        });
+        std::process::exit(0);
+    }
+    let (theirs, mut ours) = terminal();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([name, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, name);
+    command.stdin(theirs.try_clone().unwrap()).stdout(theirs).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(command); // and with it our copies of the program's side
+    let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+    within_patience(move || {
+        ours.write_all(b"from the terminal\n").unwrap();
+        assert!(stderr.by_ref().any(|line| line.unwrap() == "alive"));
+        let mut text = Vec::new();
+        let mut buf = [0; 4096];
+        // The end is reported as an error, when nobody has the other side any more.
+        while let Ok(n @ 1..) = ours.read(&mut buf) {
+            text.extend_from_slice(&buf[..n]);
+        }
+        assert!(child.wait().unwrap().success());
+        assert!(support::count(&String::from_utf8(text).unwrap(), &"x".repeat(100)) == 2000);
+    });
+}
+
+/// Whether the kernel can write to a pipe without waiting, though that is in blocking mode.
+fn pipes_take_nowait() -> bool {
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let byte = std::io::IoSlice::new(b"x");
+    // SAFETY: the buffer lives through the call; `IoSlice` has the layout of an `iovec`.
+    unsafe { libc::pwritev2(writer.as_raw_fd(), (&raw const byte).cast(), 1, -1, libc::RWF_NOWAIT) == 1 }
+}
+
+#[test]
+fn a_full_pipe_shared_with_another_program_stops_only_the_task() {
+    let output = in_child("a_full_pipe_shared_with_another_program_stops_only_the_task", &[], || {
+        // One worker; the pipe's only reader is a task of it, and a thread keeps filling what room there is.
+        one_worker(|| {
+            let (reader, writer) = std::io::pipe().unwrap();
+            if !pipes_take_nowait() {
+                return; // Before Linux 6.4 nothing can be promised.
+            }
+            let stdout = std::io::stdout().as_fd().try_clone_to_owned().unwrap();
+            // SAFETY: standard output is not used by others here.
+            assert_eq!(unsafe { libc::dup2(writer.as_raw_fd(), 1) }, 1);
+            let rival = std::thread::spawn(move || {
+                (0..200).for_each(|_| (&writer).write_all(&[b'r'; 4096]).unwrap());
+            });
+            let task = fibra::spawn(|| {
+                (0..200).for_each(|_| writeln!(fibra::io::stdout(), "{}", "x".repeat(4095)).unwrap());
+            });
+            let mut reader = fibra::io::PipeReader::try_from(reader).unwrap();
+            let mut received = vec![0; 400 * 4096];
+            reader.read_exact(&mut received).unwrap();
+            task.join().unwrap();
+            rival.join().unwrap();
+            assert_eq!(received.iter().filter(|&&byte| byte == b'x').count(), 200 * 4095);
+            // SAFETY: as above.
+            assert_eq!(unsafe { libc::dup2(stdout.as_raw_fd(), 1) }, 1);
+        });
+    });
+    assert!(output.status.success(), "{}", support::stderr(&output));
 }

@@ -168,6 +168,43 @@ fn a_cancelled_wait_leaves_the_child_to_be_waited_for() {
     });
 }
 
+/// Whether we have children that run, or have ended and were not waited for.
+fn has_children() -> bool {
+    let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::uninit();
+    let look_only = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the structure may be written to.
+    unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), look_only) == 0 }
+}
+
+#[test]
+fn the_child_of_a_cancelled_output_does_not_stay_a_zombie() {
+    // The children belong to the process: one of its own.
+    let output = in_child("the_child_of_a_cancelled_output_does_not_stay_a_zombie", &[], || {
+        fibra::run(|| {
+            let (input, end_of_input) = fibra::io::pipe().unwrap();
+            let (reports, report) = fibra::io::pipe().unwrap();
+            let waits: [fn(&mut Command) -> bool; 2] = [|c| c.output().is_ok(), |c| c.status().is_ok()];
+            let tasks = waits.map(|wait| {
+                let mut command = shell("echo runs >&2; cat");
+                command.stdin(input.try_clone().unwrap()).stderr(report.try_clone().unwrap());
+                fibra::spawn(move || wait(&mut command))
+            });
+            (&reports).read_exact(&mut [0; 2 * 5]).unwrap();
+            for task in tasks {
+                task.cancel();
+                assert!(task.join().unwrap_err().is::<fibra::Cancelled>());
+            }
+            assert!(has_children());
+            drop(end_of_input);
+            wait_until("both have ended and are gone", || {
+                assert!(Command::new("true").status().unwrap().success());
+                !has_children()
+            });
+        });
+    });
+    assert!(output.status.success(), "{}", support::stderr(&output));
+}
+
 #[test]
 fn writing_to_a_child_that_is_gone_is_a_broken_pipe() {
     both(|| {

@@ -1,8 +1,21 @@
 //! Reading, writing and seeking of a [`File`], by value and by reference.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
 
 use super::file::{File, are_small, shorten};
+use crate::os::splice::copy_file_range;
+
+impl File {
+    /// Copies up to `len` bytes from our position to that of `to`, inside the kernel. Parks. The outer error is that
+    /// of the pool; the inner one, the kernel's, names no file.
+    pub(crate) fn move_range(&self, to: &File, len: usize) -> io::Result<io::Result<usize>> {
+        self.at_position("copy", |from| {
+            // On the pool's thread already, so this is an ordinary call.
+            to.at_position("copy", |to| Ok(copy_file_range(from.as_fd(), to.as_fd(), len)))
+        })
+    }
+}
 
 impl Read for &File {
     /// Parks unless the data are cached.

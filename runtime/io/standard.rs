@@ -1,16 +1,20 @@
 //! The descriptors 0 to 2, without buffers and locks.
 //!
-//! They stay blocking, since `O_NONBLOCK` belongs to the open file, which the shell and other programs use too. So each
-//! call is preceded by a `poll` that does not wait, and is made only if that says that it won't block.
+//! They stay blocking, since `O_NONBLOCK` belongs to the open file, which the shell and other programs use
+//! too. So the call itself asks not to wait (`RWF_NOWAIT`), where the kernel has that for this kind of file:
+//! for pipes and sockets, since Linux 6.4. Where it has not, the call is preceded by a `poll` that does not
+//! wait, and made only if that says that it won't block; a program that shares the file may then still be
+//! faster.
 //!
 //! | descriptor | how a call waits |
 //! | --- | --- |
-//! | read, of a pipe, socket or terminal | `poll`, then parked until `epoll` reports an edge |
-//! | write, of a pipe | the same, with no more at once than a pipe that is ready takes |
-//! | read of a file; write of anything else | in the blocking pool: a file is always ready, and nobody says how much a terminal takes |
+//! | read, of a pipe, socket or terminal | tried as above, then parked until `epoll` reports an edge |
+//! | write, of a pipe | the same |
+//! | write, of a terminal or other device | tried once, then in the blocking pool: its room is unknown |
+//! | read and write, of a file | in the blocking pool: for `poll` it is always ready |
 //! | closed | not at all: reads find the end, and writes vanish, as std has it |
 
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, IoSliceMut, Read, Write};
 use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +23,7 @@ use std::time::Duration;
 use super::source::Source;
 use crate::os;
 use crate::os::fd::Kind;
+use crate::os::file::{read_nowait, write_nowait};
 use crate::thread::try_blocking;
 
 /// What a pipe takes without blocking once `poll` calls it writable: `PIPE_BUF`.
@@ -30,6 +35,8 @@ struct Standard {
     /// Made at the first call, which can say that it failed.
     source: OnceLock<Source<BorrowedFd<'static>>>,
     kind: OnceLock<Kind>,
+    /// The kernel can't be told not to wait. Relaxed everywhere: it guards nothing.
+    must_ask: AtomicBool,
 }
 
 static STANDARD: [Standard; 3] = [Standard::new(0), Standard::new(1), Standard::new(2)];
@@ -46,10 +53,10 @@ pub(super) fn stop_parking() {
 impl Standard {
     const fn new(fd: RawFd) -> Self {
         assert!(fd >= 0 && fd <= 2);
-        // SAFETY: the number is not -1. The descriptors 0 to 2 count as open for ever, as they do for std; should one be
-        // closed nevertheless, the calls fail, and that is taken care of.
+        // SAFETY: the number is not -1. The descriptors 0 to 2 count as open for ever, as they do for std;
+        // should one be closed nevertheless, the calls fail, and that is taken care of.
         let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-        Self { fd, source: OnceLock::new(), kind: OnceLock::new() }
+        Self { fd, source: OnceLock::new(), kind: OnceLock::new(), must_ask: AtomicBool::new(false) }
     }
 
     fn source(&self) -> io::Result<&Source<BorrowedFd<'static>>> {
@@ -70,31 +77,71 @@ impl Standard {
         if self.kind() == Kind::Disk {
             return try_blocking(|| os::fd::read(self.fd, buf))?;
         }
-        self.source()?.read_with(|fd| {
-            ask(*fd, libc::POLLIN)?;
-            os::fd::read(*fd, buf)
+        self.source()?.read_with(|_| {
+            match self.without_waiting(|fd| read_nowait(fd, &mut [IoSliceMut::new(buf)], None)) {
+                Some(done) => done,
+                None => ask(self.fd, libc::POLLIN).and_then(|()| os::fd::read(self.fd, buf)),
+            }
         })
     }
 
     fn write(&self, buf: &[u8]) -> io::Result<usize> {
         // Relaxed: see `stop_parking`.
         if EXITING.load(Ordering::Relaxed) {
-            return os::fd::write(self.fd, buf);
+            return self.write_blocking(buf);
         }
-        if self.kind() != Kind::Pipe {
-            return try_blocking(|| os::fd::write(self.fd, buf))?;
+        let kind = self.kind();
+        let write_nowait = || self.without_waiting(|fd| write_nowait(fd, buf));
+        if kind == Kind::Pipe {
+            return self.source()?.write_with(|_| match write_nowait() {
+                Some(done) => done,
+                None => {
+                    ask(self.fd, libc::POLLOUT)?;
+                    os::fd::write(self.fd, &buf[..buf.len().min(AT_ONCE)])
+                }
+            });
         }
-        self.source()?.write_with(|fd| {
-            ask(*fd, libc::POLLOUT)?;
-            os::fd::write(*fd, &buf[..buf.len().min(AT_ONCE)])
-        })
+        match if kind == Kind::Other { write_nowait() } else { None } {
+            Some(Ok(written)) => Ok(written),
+            _ => try_blocking(|| self.write_blocking(buf)).flatten(),
+        }
+    }
+
+    /// Makes a call that does not wait, if the kernel has such for this descriptor.
+    fn without_waiting(
+        &self,
+        call: impl FnOnce(BorrowedFd<'static>) -> io::Result<usize>,
+    ) -> Option<io::Result<usize>> {
+        if self.must_ask.load(Ordering::Relaxed) {
+            return None;
+        }
+        match call(self.fd) {
+            Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                // If it is another error, the plain call meets it again.
+                self.must_ask.store(true, Ordering::Relaxed);
+                None
+            }
+            done => Some(done),
+        }
+    }
+
+    /// Waits in the kernel, even if somebody has made the open file non-blocking.
+    fn write_blocking(&self, buf: &[u8]) -> io::Result<usize> {
+        loop {
+            match os::fd::write(self.fd, buf) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    os::poll::poll(self.fd, libc::POLLOUT, None)?;
+                }
+                done => return done,
+            }
+        }
     }
 }
 
 /// `WouldBlock` unless a call finds something at once: data or room, the end, or an error.
 fn ask(fd: BorrowedFd<'_>, events: libc::c_short) -> io::Result<()> {
     match os::poll::poll(fd, events, Some(Duration::ZERO))? {
-        0 => Err(io::ErrorKind::WouldBlock.into()),
+        0 => Err(ErrorKind::WouldBlock.into()),
         _ => Ok(()),
     }
 }

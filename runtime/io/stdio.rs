@@ -1,17 +1,19 @@
 //! Standard input, output and error, in the shape that std gives them.
 
+use std::cell::RefCell;
 use std::fmt;
-use std::io::{self, BufRead, BufReader, IoSlice, IoSliceMut, LineWriter, Lines, Read, Write};
+use std::io::{self, BufRead, BufReader, IoSlice, IoSliceMut, IsTerminal, LineWriter, Lines, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::OnceLock;
 
+use super::reentrant::{Reentrant, ReentrantGuard};
 use super::standard::{Errors, Input, Output, descriptor, stop_parking};
 use crate::os;
 use crate::sync::{Mutex, MutexGuard};
 
 static STDIN: OnceLock<Mutex<BufReader<Input>>> = OnceLock::new();
-static STDOUT: OnceLock<Mutex<LineWriter<Output>>> = OnceLock::new();
-static STDERR: Mutex<Errors> = Mutex::new(Errors);
+static STDOUT: OnceLock<Reentrant<RefCell<LineWriter<Output>>>> = OnceLock::new();
+static STDERR: Reentrant<RefCell<Errors>> = Reentrant::new(RefCell::new(Errors));
 
 /// The process's standard input. [`std::io::stdin`], parked.
 ///
@@ -48,7 +50,7 @@ pub fn stdout() -> Stdout {
     Stdout(STDOUT.get_or_init(|| {
         // If it is refused, what is left in the buffer at the exit is lost.
         let _ = os::fd::at_exit(flush_at_exit);
-        Mutex::new(LineWriter::new(Output))
+        Reentrant::new(RefCell::new(LineWriter::new(Output)))
     }))
 }
 
@@ -69,51 +71,61 @@ pub fn stderr() -> Stderr {
 /// Writes what is left, and leaves no buffer that others could still fill.
 extern "C" fn flush_at_exit() {
     stop_parking();
-    // Asked first, since `try_lock` may switch tasks when it fails. Who holds the lock now may never let go of it.
-    let Some(mut out) = STDOUT.get().filter(|out| !out.is_locked()).and_then(Mutex::try_lock) else { return };
+    let Some(out) = STDOUT.get() else { return };
+    // Asked first, since `try_lock` may switch tasks when it fails. Who else holds the lock now may never let
+    // go of it.
+    if out.is_locked() && !out.is_owned_by_current_thread() {
+        return;
+    }
+    let Some(out) = out.try_lock() else { return };
+    // It is borrowed if the holder exits in the middle of a write.
+    let Ok(mut out) = out.try_borrow_mut() else { return };
     // There is nobody left to tell.
     let _ = out.flush();
     *out = LineWriter::with_capacity(0, Output);
 }
 
-/// A handle on the process's standard input; see [`stdin`]. All handles share one buffer, which isn't that of std.
+/// A handle on the process's standard input; see [`stdin`]. All handles share one buffer, which isn't that of
+/// std.
 ///
-/// A read parks the task, or blocks the thread, until there is something. The descriptor stays blocking, since other
-/// programs share its open file: should one of them take what `poll` has just promised, the read blocks its worker. A
-/// regular file is read in the blocking pool (see [`blocking`](crate::blocking)). What kind of file it is, is
-/// found out at the first read, so replace the descriptor before. If it is closed, a read finds the end.
+/// A read parks the task, or blocks the thread, until there is something. The descriptor stays blocking,
+/// since other programs share its open file; should one of them, on a terminal or before Linux 6.4, take what
+/// `poll` has just promised, the read blocks its worker. A regular file is read in the blocking pool (see
+/// [`blocking`](crate::blocking)). What kind of file it is, is found out at the first read, so replace the
+/// descriptor before. If it is closed, a read finds the end.
 ///
 /// # Cancellation
 ///
-/// A read that waits unwinds if its task is cancelled, and has taken nothing then. A call that consists of several, such
-/// as [`read_line`](Self::read_line) or `read_to_end`, loses what it has collected so far. Waiting for the lock is no
-/// such point.
+/// A read that waits unwinds if its task is cancelled, and has taken nothing then. A call that consists of
+/// several, such as [`read_line`](Self::read_line) or `read_to_end`, loses what it has collected so far.
+/// Waiting for the lock is no such point.
 #[derive(Clone, Copy)]
 pub struct Stdin(&'static Mutex<BufReader<Input>>);
 
 /// The locked standard input. Made by [`Stdin::lock`]; it may be held while its task is parked.
 pub struct StdinLock<'a>(MutexGuard<'a, BufReader<Input>>);
 
-/// A handle on the process's standard output; see [`stdout`]. All handles share one buffer, which isn't that of `println!`.
+/// A handle on the process's standard output; see [`stdout`]. All handles share one buffer, which isn't that
+/// of `println!`.
 ///
-/// It is flushed at each end of a line, and when the process exits, unless somebody holds the lock then. `writeln!` and
-/// `write_all` hold the lock to their end, so lines of several tasks don't mix.
+/// It is flushed at each end of a line, and when the process exits, unless somebody else holds the lock then.
+/// `writeln!` and `write_all` hold the lock to their end, so lines of several tasks don't mix.
 ///
-/// A write parks the task, or blocks the thread, until there is room; up to 4,096 bytes go out at a time. The descriptor
-/// stays blocking, since other programs share its open file: should one of them fill the room that `poll` has just
-/// promised, the write blocks its worker. A regular file is written in the blocking pool (see
-/// [`blocking`](crate::blocking)). What kind of file it is, is found out at the first write, so replace the
-/// descriptor before. If it is closed, what is written vanishes.
+/// A write parks the task, or blocks the thread, until there is room. The descriptor stays blocking, since
+/// other programs share its open file; should one of them, before Linux 6.4, fill the room in a pipe that
+/// `poll` has just promised, the write blocks its worker. To anything but a pipe it is written in the
+/// blocking pool (see [`blocking`](crate::blocking)). What kind of file it is, is found out at the first
+/// write, so replace the descriptor before. If it is closed, what is written vanishes.
 ///
 /// # Cancellation
 ///
-/// A write that waits unwinds if its task is cancelled. A line may then have gone out in part; what was already in the
-/// buffer stays there. Waiting for the lock is no such point.
+/// A write that waits unwinds if its task is cancelled. A line may then have gone out in part; what was
+/// already in the buffer stays there. Waiting for the lock is no such point.
 #[derive(Clone, Copy)]
-pub struct Stdout(&'static Mutex<LineWriter<Output>>);
+pub struct Stdout(&'static Reentrant<RefCell<LineWriter<Output>>>);
 
 /// The locked standard output. Made by [`Stdout::lock`]; it may be held while its task is parked.
-pub struct StdoutLock<'a>(MutexGuard<'a, LineWriter<Output>>);
+pub struct StdoutLock<'a>(ReentrantGuard<'a, RefCell<LineWriter<Output>>>);
 
 /// A handle on the process's standard error; see [`stderr`]. Nothing is buffered.
 ///
@@ -121,20 +133,20 @@ pub struct StdoutLock<'a>(MutexGuard<'a, LineWriter<Output>>);
 ///
 /// # Cancellation
 ///
-/// A write that waits unwinds if its task is cancelled; a line may then have gone out in part. Waiting for the lock is no
-/// such point.
+/// A write that waits unwinds if its task is cancelled; a line may then have gone out in part. Waiting for
+/// the lock is no such point.
 #[derive(Clone, Copy)]
-pub struct Stderr(&'static Mutex<Errors>);
+pub struct Stderr(&'static Reentrant<RefCell<Errors>>);
 
 /// The locked standard error. Made by [`Stderr::lock`]; it may be held while its task is parked.
-pub struct StderrLock<'a>(MutexGuard<'a, Errors>);
+pub struct StderrLock<'a>(ReentrantGuard<'a, RefCell<Errors>>);
 
 /// What all three have.
 macro_rules! handle {
-    ($handle:ident, $lock:ident, $number:literal) => {
+    ($handle:ident, $lock:ident, $number:literal, $again:literal) => {
         impl $handle {
-            /// Keeps all others out until the guard is dropped. The lock is not reentrant, unlike std's: who holds it and
-            /// uses a handle waits for ever.
+            /// Keeps all others out until the guard is dropped.
+            #[doc = concat!("A task or thread that holds the lock ", $again, ", as in std.")]
             pub fn lock(&self) -> $lock<'static> {
                 $lock(self.0.lock())
             }
@@ -144,6 +156,14 @@ macro_rules! handle {
         handle!(common, $lock, $number, $lock<'_>);
     };
     (common, $name:ident, $number:literal, $type:ty) => {
+        impl $type {
+            /// Whether it is a terminal: what std's [`IsTerminal`] says, which can't be implemented outside
+            /// of it.
+            pub fn is_terminal(&self) -> bool {
+                self.as_fd().is_terminal()
+            }
+        }
+
         impl AsFd for $type {
             fn as_fd(&self) -> BorrowedFd<'_> {
                 descriptor($number)
@@ -164,9 +184,9 @@ macro_rules! handle {
     };
 }
 
-handle!(Stdin, StdinLock, 0);
-handle!(Stdout, StdoutLock, 1);
-handle!(Stderr, StderrLock, 2);
+handle!(Stdin, StdinLock, 0, "and takes it again waits for ever");
+handle!(Stdout, StdoutLock, 1, "can take it again");
+handle!(Stderr, StderrLock, 2, "can take it again");
 
 impl Stdin {
     /// Appends a line with its end, and returns its length; 0 at the end of the input.
@@ -230,9 +250,9 @@ impl BufRead for StdinLock<'_> {
     }
 }
 
-/// `Write`, each call on what an expression of `self` gives: a handle locks once for all of `write_fmt`.
+/// `Write`, each call on what an expression of `self` gives.
 macro_rules! write {
-    ($type:ty, $this:ident => $inner:expr) => {
+    ($type:ty, $this:ident => $inner:expr $(, $write_fmt:item)?) => {
         impl Write for $type {
             fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
                 let $this = self;
@@ -249,22 +269,26 @@ macro_rules! write {
                 $inner.write_all(buf)
             }
 
-            fn write_fmt(&mut self, args: fmt::Arguments<'_>) -> io::Result<()> {
-                let $this = self;
-                $inner.write_fmt(args)
-            }
-
             fn flush(&mut self) -> io::Result<()> {
                 let $this = self;
                 $inner.flush()
             }
+
+            $($write_fmt)?
         }
     };
 }
 
-write!(Stdout, this => this.lock());
-write!(&Stdout, this => this.lock());
-write!(StdoutLock<'_>, this => this.0);
-write!(Stderr, this => this.lock());
-write!(&Stderr, this => this.lock());
-write!(StderrLock<'_>, this => this.0);
+/// A handle locks once for all of `write_fmt`. Its lock borrows what is written to for each part anew, so
+/// that what is being formatted may print as well.
+macro_rules! write_by_handle {
+    ($($handle:ty),*) => {$(
+        write!($handle, this => this.lock(), fn write_fmt(&mut self, args: fmt::Arguments<'_>) -> io::Result<()> {
+            self.lock().write_fmt(args)
+        });
+    )*};
+}
+
+write_by_handle!(Stdout, &Stdout, Stderr, &Stderr);
+write!(StdoutLock<'_>, this => this.0.borrow_mut());
+write!(StderrLock<'_>, this => this.0.borrow_mut());

@@ -2,8 +2,7 @@
 //!
 //! For several addresses this is RFC 8305, "happy eyeballs": an attempt that fails or has not succeeded
 //! within 250 ms is joined by one to the next address, of the other family where there is one; the first to
-//! succeed wins, and the others are closed. The attempts are no tasks: their sockets are watched by an epoll
-//! instance of their own, which is itself a descriptor, so a task parks on it and a plain thread polls it.
+//! succeed wins, and the others are closed. The attempts are no tasks: one task waits for all their sockets.
 //!
 //! A socket asks how its attempt stands by calling `connect` again, which on Linux says `EALREADY`, success,
 //! or the error.
@@ -12,15 +11,13 @@ use std::collections::VecDeque;
 use std::fmt::Write;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 use super::addr::{failed, no_address};
 use super::socket::Socket;
-use crate::io::{Call, Limit, Source};
-use crate::os::epoll::{Epoll, NO_EVENT};
+use crate::io::{Call, Gather, Limit};
 use crate::poll::Direction;
 use crate::task::Reason;
 
@@ -94,7 +91,7 @@ struct Attempt {
 }
 
 fn race(mut addrs: VecDeque<SocketAddr>) -> io::Result<Socket<TcpStream>> {
-    let epoll = Source::without_nonblocking(Epoll::new()?)?;
+    let gather = Gather::new()?;
     // The key of an attempt's events is its index.
     let mut attempts: Vec<Option<Attempt>> = Vec::new();
     let mut failures = Vec::new();
@@ -104,7 +101,7 @@ fn race(mut addrs: VecDeque<SocketAddr>) -> io::Result<Socket<TcpStream>> {
             && let Some(to) = addrs.pop_front()
         {
             let key = attempts.len() as u64;
-            match begin(&epoll, to, key) {
+            match begin(&gather, to, key) {
                 Ok((socket, true)) => return Socket::nonblocking(socket),
                 Ok((socket, false)) => attempts.push(Some(Attempt { to, socket })),
                 Err(error) => {
@@ -121,7 +118,8 @@ fn race(mut addrs: VecDeque<SocketAddr>) -> io::Result<Socket<TcpStream>> {
             Some(at) if !addrs.is_empty() => Limit::until(at),
             _ => Limit::new(),
         };
-        let Some(attempt) = next_event(&epoll, &limit)?.and_then(|key| attempts.get_mut(key as usize)) else {
+        let Some(attempt) = next_event(&gather, &limit)?.and_then(|key| attempts.get_mut(key as usize))
+        else {
             continue;
         };
         let Some(Attempt { to, socket }) = attempt.take() else { continue };
@@ -139,13 +137,13 @@ fn race(mut addrs: VecDeque<SocketAddr>) -> io::Result<Socket<TcpStream>> {
 }
 
 /// Begins an attempt; true if it has succeeded at once.
-fn begin(epoll: &Source<Epoll>, to: SocketAddr, key: u64) -> io::Result<(TcpStream, bool)> {
+fn begin(gather: &Gather, to: SocketAddr, key: u64) -> io::Result<(TcpStream, bool)> {
     let socket = open(&to)?;
     match go_on(&socket, &to.into()) {
         Ok(()) => Ok((socket, true)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            // Level-triggered, so that one event may be taken at a time. Closing the socket ends the watch.
-            epoll.get_ref().add(socket.as_raw_fd(), libc::EPOLLOUT as u32, key)?;
+            // Closing the socket ends the watch.
+            gather.add(&socket, libc::EPOLLOUT, key)?;
             Ok((socket, false))
         }
         Err(error) => Err(error),
@@ -153,16 +151,9 @@ fn begin(epoll: &Source<Epoll>, to: SocketAddr, key: u64) -> io::Result<(TcpStre
 }
 
 /// The key of an attempt that has something to say; none if the limit came first.
-fn next_event(epoll: &Source<Epoll>, limit: &Limit) -> io::Result<Option<u64>> {
+fn next_event(gather: &Gather, limit: &Limit) -> io::Result<Option<u64>> {
     let call = Call { direction: Direction::Read, reason: Reason::Connect, limit };
-    let event = epoll.run(call, |epoll| {
-        let mut events = [NO_EVENT];
-        match epoll.wait(&mut events, Some(Duration::ZERO))? {
-            0 => Err(io::ErrorKind::WouldBlock.into()),
-            _ => Ok(events[0].u64),
-        }
-    });
-    match event {
+    match gather.next(call) {
         Ok(key) => Ok(Some(key)),
         Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(None),
         Err(error) => Err(error),

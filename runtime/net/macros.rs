@@ -163,6 +163,22 @@ macro_rules! accept_limit_methods {
     };
 }
 
+/// For calls that the streams here don't make themselves.
+macro_rules! call_method {
+    () => {
+        /// Tries a call until it answers anything but `WouldBlock`, and waits in between, as a read or write does;
+        /// `what` names it in errors.
+        pub(crate) fn call<R>(
+            &self,
+            direction: Direction,
+            what: &'static str,
+            mut call: impl FnMut() -> io::Result<R>,
+        ) -> io::Result<R> {
+            self.inner.run(direction, what, |_| call())
+        }
+    };
+}
+
 /// `Read` and `Write` for a stream and for a reference to it.
 macro_rules! stream_io {
     ($($type:ty),*) => {$(

@@ -7,7 +7,8 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use super::check;
 
-/// One end of a pipe once more, as an open file of its own, non-blocking. Fails if the other end is gone, or without `/proc`.
+/// One end of a pipe once more, as an open file of its own, non-blocking. Fails if the other end is gone, or
+/// without `/proc`.
 pub(crate) fn reopen_pipe(fd: BorrowedFd<'_>, for_writing: bool) -> io::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     let mut options = std::fs::OpenOptions::new();
@@ -73,6 +74,7 @@ pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
 
 /// `atexit(3)`: has `f` called when the process exits in an orderly way. False if there is no room for it.
 pub(crate) fn at_exit(f: extern "C" fn()) -> bool {
-    // SAFETY: a function lives as long as the program, whose code is not unloaded before its exit handlers have run.
+    // SAFETY: a function lives as long as the program, whose code is not unloaded before its exit handlers
+    // have run.
     unsafe { libc::atexit(f) == 0 }
 }

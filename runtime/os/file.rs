@@ -1,7 +1,8 @@
-//! `preadv2`: reading what the page cache holds, without ever waiting for a disk.
+//! `preadv2` and `pwritev2`: reading what the page cache or a pipe holds, and writing what a pipe takes,
+//! without ever waiting.
 
 use std::ffi::CStr;
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::OnceLock;
@@ -25,13 +26,26 @@ pub(crate) fn read_nowait(
         return Err(io::ErrorKind::Unsupported.into());
     }
     let count = bufs.len().min(libc::UIO_MAXIOV as usize) as libc::c_int;
-    // SAFETY: `IoSliceMut` has the layout of an `iovec`, and each buffer may be written to throughout the call.
+    // SAFETY: `IoSliceMut` has the layout of an `iovec`, and each buffer may be written to throughout the
+    // call.
     let read =
         unsafe { libc::preadv2(fd.as_raw_fd(), bufs.as_ptr().cast(), count, offset, libc::RWF_NOWAIT) };
     match usize::try_from(read) {
         Ok(read) => Ok(read),
         Err(_) => Err(io::Error::last_os_error()),
     }
+}
+
+/// Writes what can be written at once, where the descriptor stands.
+///
+/// # Errors
+///
+/// `WouldBlock` if that is nothing; `Unsupported` if this can't be written so.
+pub(crate) fn write_nowait(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
+    let bufs = [IoSlice::new(buf)];
+    // SAFETY: `IoSlice` has the layout of an `iovec`, and the buffer may be read throughout the call.
+    let written = unsafe { libc::pwritev2(fd.as_raw_fd(), bufs.as_ptr().cast(), 1, -1, libc::RWF_NOWAIT) };
+    usize::try_from(written).map_err(|_| io::Error::last_os_error())
 }
 
 /// Linux 5.9 and 5.10 answer 0, as at a file's end, where data are not cached (`preadv2(2)`, "Bugs").
@@ -70,6 +84,17 @@ mod tests {
         io::Write::write_all(&mut writer, b"data").unwrap();
         assert_eq!(read(&mut buf).unwrap(), 4);
         assert_eq!(&buf[..4], b"data");
+    }
+
+    #[test]
+    fn a_pipe_takes_what_it_has_room_for_and_then_would_block() {
+        let (_reader, writer) = io::pipe().unwrap();
+        let bytes = vec![1; 1 << 20];
+        match write_nowait(writer.as_fd(), &bytes) {
+            Ok(written) => assert!(written < bytes.len()),
+            Err(error) => return assert_eq!(error.kind(), io::ErrorKind::Unsupported),
+        }
+        assert_eq!(write_nowait(writer.as_fd(), &bytes).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

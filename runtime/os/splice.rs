@@ -1,22 +1,16 @@
-//! Moving bytes between descriptors inside the kernel: `splice`, `sendfile`, `copy_file_range`.
+//! Moving bytes between descriptors inside the kernel: `splice`, `copy_file_range`.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
-/// Moves up to `len` bytes from one descriptor to another, one of which is a pipe. Waits for neither pipe nor non-blocking
-/// socket: `WouldBlock`. 0 is the end.
+/// Moves up to `len` bytes from one descriptor to another, one of which is a pipe. Waits for neither pipe nor
+/// non-blocking socket: `WouldBlock`. 0 is the end.
 pub(crate) fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, len: usize) -> io::Result<usize> {
     let flags = libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK;
     let (from, to) = (from.as_raw_fd(), to.as_raw_fd());
     // SAFETY: null offsets mean the descriptors' own positions.
     count(unsafe { libc::splice(from, ptr::null_mut(), to, ptr::null_mut(), len, flags) })
-}
-
-/// Moves up to `len` bytes from a file to a socket or pipe. Waits for the file. 0 is the end.
-pub(crate) fn sendfile(from: BorrowedFd<'_>, to: BorrowedFd<'_>, len: usize) -> io::Result<usize> {
-    // SAFETY: the null offset means the file's own position.
-    count(unsafe { libc::sendfile(to.as_raw_fd(), from.as_raw_fd(), ptr::null_mut(), len) })
 }
 
 /// Copies up to `len` bytes from file to file, where the file system can without copying. 0 is the end.

@@ -6,6 +6,7 @@ use std::process::{self, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use super::collect::read_both;
+use super::orphans;
 use crate::io::{Call, Limit, PipeReader, PipeWriter, Source, retry};
 use crate::os;
 use crate::poll::Direction;
@@ -13,8 +14,8 @@ use crate::task::Reason;
 
 /// A child process: [`std::process::Child`].
 ///
-/// As in std, dropping it neither ends nor awaits the process. One that has ended and was not waited for stays in the
-/// system's table until we end.
+/// As in std, dropping it neither ends nor awaits the process. One that has ended and was not waited for
+/// stays in the system's table until we end.
 ///
 /// # Cancellation
 ///
@@ -57,8 +58,9 @@ impl Child {
         match OurEnds::take(&mut inner) {
             Ok(OurEnds { stdin, stdout, stderr }) => Ok(Self { inner, ended: None, stdin, stdout, stderr }),
             Err(error) => {
-                // Nobody would ever talk to it or wait for it. Killed, it ends at once.
-                let _ = inner.kill().and_then(|()| inner.wait());
+                // Nobody would ever talk to it. Whether it can be killed or not, it is not waited for here.
+                let _ = inner.kill();
+                orphans::adopt(inner);
                 Err(error)
             }
         }
@@ -78,8 +80,8 @@ impl Child {
         self.inner.kill()
     }
 
-    /// Closes the pipe to its standard input, if we still have that, and waits for its end. Returns the same status when called
-    /// again. Parks the task, or blocks the thread.
+    /// Closes the pipe to its standard input, if we still have that, and waits for its end. Returns the same
+    /// status when called again. Parks the task, or blocks the thread.
     ///
     /// Its output is not read meanwhile: a process that fills a pipe never ends. See
     /// [`wait_with_output`](Self::wait_with_output).
@@ -119,17 +121,25 @@ impl Child {
         self.inner.try_wait()
     }
 
-    /// Closes the pipe to its standard input, reads what it writes to those of its standard output and error that are pipes, both at
-    /// once, until their ends, and waits for its end.
+    /// Closes the pipe to its standard input, reads what it writes to those of its standard output and error
+    /// that are pipes, both at once, until their ends, and waits for its end.
     ///
     /// # Errors
     ///
-    /// As [`wait`](Self::wait), and those of reading; the process then runs on and is not waited for.
-    pub fn wait_with_output(mut self) -> io::Result<Output> {
-        drop(self.stdin.take());
-        let pipes = (self.stdout.take().map(|out| out.pipe), self.stderr.take().map(|err| err.pipe));
+    /// As [`wait`](Self::wait), and those of reading. The process then runs on without its pipes, as it does
+    /// if the task is cancelled, and is taken care of when it ends.
+    pub fn wait_with_output(self) -> io::Result<Output> {
+        let mut ward = Ward(Some(self));
+        let child = ward.child();
+        drop(child.stdin.take());
+        let pipes = (child.stdout.take().map(|out| out.pipe), child.stderr.take().map(|err| err.pipe));
         let (stdout, stderr) = read_both(pipes)?;
-        Ok(Output { status: self.wait()?, stdout, stderr })
+        Ok(Output { status: child.wait()?, stdout, stderr })
+    }
+
+    /// [`wait`](Self::wait) for one that nobody can wait for again.
+    pub(super) fn wait_once(self) -> io::Result<ExitStatus> {
+        Ward(Some(self)).child().wait()
     }
 
     fn wait_unless_over(&mut self, limit: &Limit) -> io::Result<Option<ExitStatus>> {
@@ -165,6 +175,23 @@ impl Child {
     }
 }
 
+/// A child that its caller has given out of hand. If the wait for it is cut short, it becomes an orphan.
+struct Ward(Option<Child>);
+
+impl Ward {
+    fn child(&mut self) -> &mut Child {
+        self.0.as_mut().expect("only the drop takes it out")
+    }
+}
+
+impl Drop for Ward {
+    fn drop(&mut self) {
+        if let Some(child) = self.0.take() {
+            orphans::adopt(child.inner);
+        }
+    }
+}
+
 /// One of our ends of the pipes to and from a child.
 macro_rules! pipe_end {
     ($(#[$doc:meta])* $name:ident, $pipe:ty) => {
@@ -172,6 +199,12 @@ macro_rules! pipe_end {
         #[derive(Debug)]
         pub struct $name {
             pipe: $pipe,
+        }
+
+        impl $name {
+            pub(crate) fn pipe(&self) -> &$pipe {
+                &self.pipe
+            }
         }
 
         /// The pipe by itself.

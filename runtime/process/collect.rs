@@ -1,14 +1,11 @@
 //! Reading two pipes to their ends, whichever has something.
 //!
-//! One after the other would not do: a child that fills the second pipe while we wait at the first never goes on. An epoll
-//! instance of their own watches both, and is itself a descriptor: a task parks on it, a plain thread polls it.
+//! One after the other would not do: a child that fills the second pipe while we wait at the first never goes
+//! on.
 
 use std::io::{self, Read};
-use std::os::fd::AsRawFd;
-use std::time::Duration;
 
-use crate::io::{PipeReader, Source};
-use crate::os::epoll::{Epoll, NO_EVENT};
+use crate::io::{Call, Gather, Limit, PipeReader};
 
 /// A read asks for so much at once: what a pipe holds by default.
 const CHUNK: usize = 64 << 10;
@@ -26,23 +23,17 @@ pub(super) fn read_both(pipes: (Option<PipeReader>, Option<PipeReader>)) -> io::
 }
 
 fn read_alternately(mut pipes: [(&PipeReader, &mut Vec<u8>); 2]) -> io::Result<()> {
-    let epoll = Source::without_nonblocking(Epoll::new()?)?;
+    let gather = Gather::new()?;
     for (key, (pipe, _)) in pipes.iter().enumerate() {
-        // Level-triggered, so that one event may be taken at a time.
-        epoll.get_ref().add(pipe.as_raw_fd(), libc::EPOLLIN as u32, key as u64)?;
+        gather.add(pipe, libc::EPOLLIN, key as u64)?;
     }
+    let limit = Limit::new();
     let mut open = pipes.len();
     while open > 0 {
-        let key = epoll.read_with(|epoll| {
-            let mut events = [NO_EVENT];
-            match epoll.wait(&mut events, Some(Duration::ZERO))? {
-                0 => Err(io::ErrorKind::WouldBlock.into()),
-                _ => Ok(events[0].u64 as usize),
-            }
-        })?;
+        let key = gather.next(Call::read(&limit))? as usize;
         let (pipe, read) = &mut pipes[key];
         if read_some(pipe, read)? == 0 {
-            epoll.get_ref().delete(pipe.as_raw_fd())?;
+            gather.remove(*pipe)?;
             open -= 1;
         }
     }

@@ -7,18 +7,21 @@ use std::process::{self, CommandArgs, CommandEnvs, ExitStatus, Output, Stdio};
 use std::{fmt, io};
 
 use super::child::Child;
+use super::orphans;
 use crate::thread::try_blocking;
 
 /// Describes a process to be started: [`std::process::Command`].
 ///
 /// What that has and this has not, the methods of `CommandExt` for example, is in reach through
-/// [`as_std_mut`](Self::as_std_mut). Starting a process takes the system a millisecond or so; it is done on the
-/// [blocking pool](crate::blocking), so the other tasks of the worker go on.
+/// [`as_std_mut`](Self::as_std_mut). Starting a process takes the system a millisecond or so; it is done on
+/// the [blocking pool](crate::blocking), so the other tasks of the worker go on.
 ///
 /// # Cancellation
 ///
-/// A [`spawn`](Self::spawn) that still waits for a thread of the pool starts nothing. What has been started goes on, also where the task
-/// that waits for it is cancelled: see [`Child`].
+/// A [`spawn`](Self::spawn) that still waits for a thread of the pool starts nothing. What has been started
+/// goes on, also where the task that waits for it is cancelled: see [`Child`]. The process of a cancelled
+/// [`output`](Self::output) or [`status`](Self::status) is not left in the system's table for good: when it
+/// has ended, the next `spawn` takes it out.
 ///
 /// # Examples
 ///
@@ -39,8 +42,8 @@ pub struct Command {
 }
 
 impl Command {
-    /// A process that runs `program`, which is looked for in `PATH` if it is a bare name: with our environment and working
-    /// directory, without arguments.
+    /// A process that runs `program`, which is looked for in `PATH` if it is a bare name: with our
+    /// environment and working directory, without arguments.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         process::Command::new(program).into()
     }
@@ -90,8 +93,8 @@ impl Command {
         self
     }
 
-    /// Where its standard input comes from. By default it is ours; a pipe for [`output`](Self::output), where it is closed at
-    /// once.
+    /// Where its standard input comes from. By default it is ours; a pipe for [`output`](Self::output), where
+    /// it is closed at once.
     pub fn stdin(&mut self, stdin: impl Into<Stdio>) -> &mut Self {
         self.inner.stdin(stdin);
         self.set[0] = true;
@@ -120,12 +123,13 @@ impl Command {
     /// [`source`](std::error::Error::source).
     pub fn spawn(&mut self) -> io::Result<Child> {
         let inner = &mut self.inner;
+        orphans::bury();
         let spawned = try_blocking(|| inner.spawn()).flatten();
         spawned.map_err(|error| self.explain(error)).and_then(Child::new)
     }
 
-    /// Starts it, waits for its end, and returns what it has written to its standard output and error, both of which are pipes unless
-    /// they were set otherwise. Its standard input is empty.
+    /// Starts it, waits for its end, and returns what it has written to its standard output and error, both
+    /// of which are pipes unless they were set otherwise. Its standard input is empty.
     ///
     /// # Errors
     ///
@@ -144,7 +148,7 @@ impl Command {
     ///
     /// As [`spawn`](Self::spawn), and those of waiting.
     pub fn status(&mut self) -> io::Result<ExitStatus> {
-        self.spawn()?.wait()
+        self.spawn()?.wait_once()
     }
 
     /// Sets the streams that were not set by hand.
@@ -187,8 +191,8 @@ impl Command {
         self.inner.get_current_dir()
     }
 
-    /// std's command inside, for what only that can. Streams that are set there are not known to [`output`](Self::output), which
-    /// sets them anew.
+    /// std's command inside, for what only that can. Streams that are set there are not known to
+    /// [`output`](Self::output), which sets them anew.
     pub fn as_std_mut(&mut self) -> &mut process::Command {
         &mut self.inner
     }

@@ -1,4 +1,5 @@
-//! Child processes in the shape of [`std::process`]: waiting for one parks the task, and so does talking to it.
+//! Child processes in the shape of [`std::process`]: waiting for one parks the task, and so does talking to
+//! it.
 //!
 //! # Examples
 //!
@@ -21,6 +22,7 @@
 mod child;
 mod collect;
 mod command;
+mod orphans;
 
 pub use child::{Child, ChildStderr, ChildStdin, ChildStdout};
 pub use command::Command;

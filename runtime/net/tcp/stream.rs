@@ -214,6 +214,7 @@ impl TcpStream {
     stream_methods!();
     common_methods!();
     limit_methods!();
+    call_method!();
 }
 
 splittable!(TcpStream);

@@ -96,6 +96,7 @@ impl UnixStream {
     stream_methods!();
     common_methods!();
     limit_methods!();
+    call_method!();
 }
 
 splittable!(UnixStream);
