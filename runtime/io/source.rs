@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::limit::Limit;
 use crate::os;
-use crate::poll::{Direction, Registration, Selector};
+use crate::poll::{Direction, Registration, Seen, Selector};
 use crate::sched::current_selector;
 use crate::task::{Outcome, Reason, Wait, checkpoint};
 
@@ -275,7 +275,7 @@ impl<T: AsFd> Source<T> {
                     done => return done,
                 }
             }
-            if self.wait(call, &mut began)? == Outcome::TimedOut {
+            if self.wait(call, seen, &mut began)? == Outcome::TimedOut {
                 if self.registration.look(call.direction).is_closed() {
                     return Err(closed());
                 }
@@ -307,7 +307,7 @@ impl<T: AsFd> Source<T> {
                 self.registration.drain(call.direction, seen);
             }
             // After a wake-up the kernel is asked again: it may have been an old event, or a changed limit.
-            if self.wait(call, &mut began)? == Outcome::TimedOut {
+            if self.wait(call, seen, &mut began)? == Outcome::TimedOut {
                 // The event may have come too late to be delivered, or nobody had the time to.
                 let is_ready = self.poll(call.direction, Some(Duration::ZERO))?;
                 return if is_ready { Ok(()) } else { Err(timed_out()) };
@@ -316,10 +316,10 @@ impl<T: AsFd> Source<T> {
     }
 
     /// Waits once: until there is reason to look again, or for as long as the call may.
-    fn wait(&self, call: Call<'_>, began: &mut Option<Instant>) -> io::Result<Outcome> {
+    fn wait(&self, call: Call<'_>, seen: Seen, began: &mut Option<Instant>) -> io::Result<Outcome> {
         let deadline = call.limit.end_of_call(began);
         match current_selector() {
-            Some(selector) => self.park(call, selector, deadline),
+            Some(selector) => self.park(call, selector, seen, deadline),
             None => self.block(call.direction, deadline),
         }
     }
@@ -328,12 +328,13 @@ impl<T: AsFd> Source<T> {
         &self,
         call: Call<'_>,
         selector: &Arc<Selector>,
+        seen: Seen,
         deadline: Option<Instant>,
     ) -> io::Result<Outcome> {
         let fd = self.io.as_fd();
         let object = ptr::without_provenance(fd.as_raw_fd() as usize);
         let wait = Wait { reason: call.reason, object, deadline };
-        self.registration.wait(fd, call.direction, selector, wait)
+        self.registration.wait(fd, call.direction, selector, seen, wait)
     }
 
     /// What a plain thread does.

@@ -88,8 +88,9 @@ macro_rules! limit_methods {
 
         /// Until when calls may read, whenever they begin; `None`, the default, for no end.
         ///
-        /// Afterwards they fail with `TimedOut`, even if there is data, until the deadline is moved. A call
-        /// that waits takes notice at once, so one in the past ends it.
+        /// Afterwards they fail with `TimedOut`, even if there is data, until the deadline is moved. A task
+        /// that waits takes notice at once, so a deadline in the past ends its call; a plain thread that is
+        /// in the system call already goes by the deadline that it found. Costs no system call.
         pub fn set_read_deadline(&self, deadline: Option<Instant>) {
             self.inner.set_deadline(Direction::Read, deadline);
         }
@@ -151,7 +152,8 @@ macro_rules! accept_limit_methods {
         }
 
         /// Until when connections are accepted; `None`, the default, for no end. Afterwards
-        /// [`accept`](Self::accept) fails with `TimedOut`; one that waits takes notice at once.
+        /// [`accept`](Self::accept) fails with `TimedOut`. A task that waits takes notice at once; a plain
+        /// thread that is in the system call already goes by the deadline that it found.
         pub fn set_accept_deadline(&self, deadline: Option<Instant>) {
             self.inner.set_deadline(Direction::Read, deadline);
         }

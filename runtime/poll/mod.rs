@@ -11,6 +11,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use readiness::Seen;
 pub(crate) use registration::{Direction, Ready, Registration};
 pub(crate) use selector::Selector;
 

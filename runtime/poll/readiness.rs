@@ -9,7 +9,7 @@
 //! | `DRAINED` | `drain`, if no event came since the call was begun | `note_event` | callers set, the driver clears |
 //! | `HUNG_UP` | `note_event` with a hang-up: what is left can be read without a further event | never | the driver |
 //! | `CLOSED` | `close` | never | anybody |
-//! | the rest | `note_event` adds one [`EVENT`] | never | the driver |
+//! | the rest | `note_event`, `note_change` add one [`EVENT`] | never | the driver; who changes a limit |
 //!
 //! `reset` begins anew, for the next descriptor in the same slot.
 //!
@@ -23,6 +23,10 @@
 //!
 //! If the data came after the system call, so does the event. It either precedes the `drain`, which then finds another word,
 //! or it follows; then it precedes the look under the lock, which finds the bit cleared, or it finds the waiter.
+//!
+//! A limit that changes is counted as well, but leaves `DRAINED` alone: a program that sets a deadline before each
+//! read shall not pay for a call that finds nothing. A caller looks at the word first and at its limit then; under
+//! the lock it finds another count if the limit has changed since.
 
 use crate::util::atomic::{AtomicU32, Ordering};
 
@@ -58,6 +62,12 @@ impl Seen {
     pub(crate) fn is_closed(self) -> bool {
         self.0 & CLOSED != 0
     }
+
+    /// Nothing has been counted between the two looks.
+    #[inline]
+    pub(crate) fn is_as_recent_as(self, other: Seen) -> bool {
+        self.0 / EVENT == other.0 / EVENT
+    }
 }
 
 impl Readiness {
@@ -89,6 +99,12 @@ impl Readiness {
         }
     }
 
+    /// Who is about to wait has to look again at what limits its wait. Under the lock of those who wait.
+    pub(crate) fn note_change(&self) {
+        // Release: pairs with the Acquire in `look`; who sees the count sees what has changed before it.
+        self.0.fetch_add(EVENT, Ordering::Release);
+    }
+
     /// From now on calls fail. Under the lock of those who wait.
     pub(crate) fn close(&self) {
         // Release: pairs with the Acquire in `look`.
@@ -117,6 +133,22 @@ mod tests {
         assert!(word.look().is_drained());
         word.note_event(true);
         assert!(!word.look().is_drained() && word.look().is_hung_up());
+    }
+
+    #[test]
+    fn a_change_is_counted_and_brings_no_news() {
+        let word = Readiness::default();
+        let seen = word.look();
+        word.drain(seen);
+        assert!(word.look().is_as_recent_as(seen));
+        word.note_change();
+        assert!(word.look().is_drained() && !word.look().is_as_recent_as(seen));
+        // A call that was under way when it came is made once more.
+        word.note_event(false);
+        let seen = word.look();
+        word.note_change();
+        word.drain(seen);
+        assert!(!word.look().is_drained());
     }
 
     #[test]
@@ -188,6 +220,39 @@ mod loom_tests {
             let got = read(&world);
             driver.join().unwrap();
             assert!(got || world.woken.load(Ordering::Relaxed) == 1, "the reader sleeps beside its data");
+        });
+    }
+
+    #[test]
+    fn loom_no_change_of_a_limit_is_missed() {
+        loom::model(|| {
+            let world = Arc::new(World::default());
+            let limit = Arc::new(AtomicU32::new(0));
+            let changer = {
+                let (world, limit) = (world.clone(), limit.clone());
+                thread::spawn(move || {
+                    limit.store(1, Ordering::Relaxed);
+                    let mut waiting = world.waiting.lock().unwrap();
+                    world.word.note_change();
+                    if std::mem::take(&mut *waiting) {
+                        world.woken.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            };
+            // As `Source::run_slow` and `Registration::wait`, with nothing to read.
+            let knows = loop {
+                let seen = world.word.look();
+                world.word.drain(seen);
+                let knows = limit.load(Ordering::Relaxed) == 1;
+                let mut waiting = world.waiting.lock().unwrap();
+                let now = world.word.look();
+                if now.is_drained() && now.is_as_recent_as(seen) {
+                    *waiting = true;
+                    break knows;
+                }
+            };
+            changer.join().unwrap();
+            assert!(knows || world.woken.load(Ordering::Relaxed) == 1, "the reader waits under an old limit");
         });
     }
 

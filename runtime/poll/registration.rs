@@ -80,8 +80,8 @@ impl Waiters {
 impl Slot {
     fn nudge(&self, direction: Direction) {
         let mut waiters = self.waiters.lock();
-        // One that is about to wait under an old limit finds an event.
-        self.words[direction as usize].note_event(false);
+        // One that is about to wait under an old limit finds another count.
+        self.words[direction as usize].note_change();
         let woken = waiters.queues[direction as usize].claim_all(Selected::Retry);
         drop(waiters);
         woken.unpark();
@@ -134,7 +134,8 @@ impl Registration {
     }
 
     /// Parks the running task until there is reason to look again: an event, or a changed limit, or the closing, which may
-    /// all have come already. `selector` is that of its worker.
+    /// all have come already. `selector` is that of its worker; `seen` is what [`look`](Self::look) returned before the
+    /// caller took the deadline from its limit.
     ///
     /// # Errors
     ///
@@ -144,6 +145,7 @@ impl Registration {
         fd: BorrowedFd<'_>,
         direction: Direction,
         selector: &Arc<Selector>,
+        seen: Seen,
         wait: Wait,
     ) -> io::Result<Outcome> {
         // Relaxed: only tasks of this worker, so this thread, write our own selector's address; any other leads to the lock.
@@ -156,8 +158,8 @@ impl Registration {
         let node = Waiter::new(());
         let guard = self.slot.waiters.lock();
         // Under the lock: an event is either behind us, and seen here, or finds our node.
-        let seen = self.look(direction);
-        if seen.is_closed() || !seen.is_drained() {
+        let now = self.look(direction);
+        if now.is_closed() || !now.is_drained() || !now.is_as_recent_as(seen) {
             return Ok(Outcome::Woken);
         }
         let queue = match direction {
