@@ -1,23 +1,26 @@
 //! What all channels have in common: one lock, one buffer, and two queues of those who wait.
 //!
 //! ```text
-//! Channel ─▶ | lock | buffer | senders ─▶ waiting | receivers ─▶ waiting | gone flags |  one cache line, if bounded
-//!            | numbers of handles | capacity |                                           the next one
+//! Channel ─▶ | lock | buffer | senders ─▶ waiting | receivers ─▶ waiting | flags |  one cache line, if bounded
+//!            | numbers of handles | capacity |                                      the next one
 //! ```
 //!
 //! Each operation is one critical section, and so costs one read-modify-write. While nobody waits it moves a message
 //! into the buffer or out of it. Where somebody waits on the other side the message goes from hand to hand, through
-//! the [`Packet`] in the waiter's node:
+//! the [`Packet`] in the waiter's node. A waiting sender may be an arm of a select that has no message yet
+//! ([`Role::Later`]): it is given a *reserved* place in the buffer, or the receiver as its partner.
 //!
 //! | operation | finds | does |
 //! | --- | --- | --- |
 //! | send | a waiting receiver | puts the message into its packet, wakes it |
 //! | send | room in the buffer | pushes |
 //! | send | neither | waits with the message in its own packet |
-//! | receive | a message, senders wait | pops, pushes the first waiting sender's message into the gap, wakes that sender |
+//! | receive | a message, senders wait | pops; the first waiting sender's message takes the gap, or it is reserved for it |
 //! | receive | a message | pops |
-//! | receive | no buffer, a waiting sender | takes the message out of its packet, wakes it |
+//! | receive | no message, a waiting sender | takes its message and wakes it, or awaits the message that it makes |
 //! | receive | nothing | waits with an empty packet |
+//!
+//! Whoever finds nothing also wakes those at the other side that only [look](Role::Look).
 //!
 //! A message is moved into or out of a packet only by who has claimed its owner's wait. So when a wait ends by a timeout
 //! or a cancellation, a sender still has its message, and a receiver has none: nothing is lost and nothing sent twice.
@@ -26,70 +29,79 @@
 //! uncontended one among tasks of the same worker, and can't promise more than a hint about who waits, so every message
 //! would have to look for waiters behind a fence.
 
-use std::cell::Cell;
+use std::marker::PhantomData;
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::buffer::Buffer;
 use super::error::{RecvTimeoutError, SendTimeoutError};
-use super::ring::Ring;
-use super::segments::{Segment, Segments};
-use crate::task::waiter::{Claimed, End, Selected, WaitQueue, Waiter, wait_in};
+use super::limit::Limit;
+use super::packet::{Node, Packet, Role, Slot, Unsent, Wakes, await_message, claim_partner};
+use crate::task::waiter::{End, Selected, WaitQueue, wait_in, wait_in_and_drop};
 use crate::task::{Reason, Wait, checkpoint};
 use crate::util::abort;
 use crate::util::spin::{SpinGuard, SpinLock};
 
-/// Where sent messages lie until they are received.
-pub(crate) trait Buffer<T>: Default {
-    /// Whether a full buffer can be helped by more room; else only a pop helps.
-    const GROWS: bool;
-
-    fn len(&self) -> usize;
-    /// Whether a push needs a pop or an [`add`](Self::add) first.
-    fn is_full(&self) -> bool;
-    fn push(&mut self, message: T);
-    fn pop(&mut self) -> Option<T>;
-    /// What [`add`](Self::add) takes.
-    type Room;
-    /// Makes room without an allocation, where that is possible.
-    fn reuse(&mut self) -> bool;
-    /// Allocates, so call it without the lock.
-    fn more_room() -> Self::Room;
-    /// What comes back is to be freed without the lock.
-    fn add(&mut self, room: Self::Room) -> Option<Self::Room>;
-}
-
-/// The message on its way between two waiters' hands: a sender's is full, a receiver's empty, until they are served.
-type Packet<T> = Cell<Option<T>>;
-
-/// How long an operation may wait.
-#[derive(Clone, Copy)]
-pub(crate) enum Limit {
-    /// Not at all.
-    Now,
-    Never,
-    After(Duration),
-    At(Instant),
-}
-
 /// One channel; the handles share it.
 #[repr(C, align(64))]
 pub(crate) struct Channel<T, B> {
-    state: SpinLock<State<T, B>>,
+    pub(super) state: SpinLock<State<T, B>>,
     senders: AtomicUsize,
     receivers: AtomicUsize,
     capacity: Option<usize>,
 }
 
-struct State<T, B> {
-    // At least one of `senders` and `receivers` is empty.
-    // If the buffer holds messages, no receiver waits. If it has room, no sender waits.
-    // Once the receivers are gone the buffer holds nothing and nobody waits; once the senders are gone nobody waits.
-    buffer: B,
-    senders: WaitQueue<Packet<T>>,
-    receivers: WaitQueue<Packet<T>>,
-    senders_gone: bool,
-    receivers_gone: bool,
+/// One of a channel's queues.
+type Queue<T, B> = fn(&mut State<T, B>) -> &mut WaitQueue<Packet>;
+
+pub(super) struct State<T, B> {
+    // If the buffer holds messages, no receiver waits. If it has room that is not reserved, no sender waits.
+    // Nobody waits at one side who could be served by somebody at the other. (One select may wait at both.)
+    // Once the receivers are gone the buffer holds nothing and nobody waits; once the senders are gone no receiver does.
+    // Messages in the buffer and reserved places together are at most the capacity.
+    pub(super) buffer: B,
+    pub(super) senders: WaitQueue<Packet>,
+    pub(super) receivers: WaitQueue<Packet>,
+    pub(super) intake: Intake,
+    pub(super) senders_gone: bool,
+    _messages: PhantomData<T>,
+}
+
+/// What stands between a sender and an unfilled buffer: how many places are reserved, and whether the receivers are
+/// gone. One word, so that the fast path of a send looks at both at once.
+pub(super) struct Intake(u32);
+
+impl Intake {
+    const CLOSED: u32 = 1 << 31;
+
+    fn is_free(&self) -> bool {
+        self.0 == 0
+    }
+
+    fn reserved(&self) -> usize {
+        (self.0 & !Self::CLOSED) as usize
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.0 & Self::CLOSED != 0
+    }
+
+    fn close(&mut self) {
+        self.0 |= Self::CLOSED;
+    }
+
+    pub(super) fn reserve(&mut self) {
+        self.0 += 1;
+        if self.reserved() == 0 {
+            abort("two thousand million selected sends were forgotten");
+        }
+    }
+
+    pub(super) fn release(&mut self) {
+        debug_assert_ne!(self.reserved(), 0);
+        self.0 -= 1;
+    }
 }
 
 impl<T, B: Buffer<T>> Channel<T, B> {
@@ -99,8 +111,9 @@ impl<T, B: Buffer<T>> Channel<T, B> {
             buffer,
             senders: WaitQueue::new(),
             receivers: WaitQueue::new(),
+            intake: Intake(0),
             senders_gone: false,
-            receivers_gone: false,
+            _messages: PhantomData,
         };
         Self {
             state: SpinLock::new(state),
@@ -138,7 +151,7 @@ impl<T, B: Buffer<T>> Channel<T, B> {
     #[inline]
     fn send_here(&self, message: T, limit: Limit) -> Result<(), SendTimeoutError<T>> {
         let mut state = self.state.lock();
-        if state.receivers.is_empty() && !state.buffer.is_full() && !state.receivers_gone {
+        if state.receivers.is_empty() && !state.buffer.is_full() && state.intake.is_free() {
             state.buffer.push(message);
             return Ok(());
         }
@@ -165,30 +178,34 @@ impl<T, B: Buffer<T>> Channel<T, B> {
     ) -> Result<(), SendTimeoutError<T>> {
         loop {
             state.check();
-            if state.receivers_gone {
+            if state.intake.is_closed() {
                 drop(state);
                 return Err(SendTimeoutError::Disconnected(message));
             }
-            if let Some(receiver) = state.receivers.claim_first() {
-                receiver.packet().set(Some(message));
+            let mut wakes = Wakes::new();
+            if let Some(receiver) = claim_partner(&mut state.receivers, &mut wakes) {
+                // SAFETY: a receiver of this channel, which waits with an empty slot; we have claimed it.
+                unsafe { receiver.packet().put(message) };
                 let wake = receiver.select(Selected::Served);
                 drop(state);
                 wake.unpark();
                 return Ok(());
             }
-            if !state.buffer.is_full() || state.buffer.reuse() {
+            if state.has_room() || state.buffer.reuse() {
                 state.buffer.push(message);
+                drop(state);
                 return Ok(());
             }
             if !B::GROWS {
-                return self.send_wait(state, message, limit);
+                return self.send_wait(state, message, limit, wakes);
             }
             // Neither the allocation nor its failure belongs under the lock; then look again.
             drop(state);
+            drop(wakes);
             let room = B::more_room();
             state = self.state.lock();
             // Somebody else may have made room meanwhile, or the receivers may have gone.
-            let superfluous = if state.buffer.is_full() && !state.receivers_gone {
+            let superfluous = if state.buffer.is_full() && !state.intake.is_closed() {
                 state.buffer.add(room)
             } else {
                 Some(room)
@@ -202,30 +219,51 @@ impl<T, B: Buffer<T>> Channel<T, B> {
     }
 
     #[inline(never)]
-    fn recv_slow(&self, mut state: SpinGuard<'_, State<T, B>>, limit: Limit) -> Result<T, RecvTimeoutError> {
-        state.check();
-        if let Some(message) = state.buffer.pop() {
-            let wake = state.senders.claim_first().map(|sender| {
-                state.buffer.push(message_of(&sender));
-                sender.select(Selected::Served)
-            });
-            drop(state);
-            if let Some(wake) = wake {
-                wake.unpark();
+    fn recv_slow<'a>(
+        &'a self,
+        mut state: SpinGuard<'a, State<T, B>>,
+        mut limit: Limit,
+    ) -> Result<T, RecvTimeoutError> {
+        // In place for all ways that a message may come: messages can be large.
+        let slot = Slot::empty();
+        loop {
+            state.check();
+            let mut wakes = Wakes::new();
+            if let Some(message) = state.buffer.pop() {
+                state.admit(&mut wakes);
+                drop(state);
+                return Ok(message);
             }
-            return Ok(message);
+            if let Some(sender) = claim_partner(&mut state.senders, &mut wakes) {
+                if sender.packet().role == Role::Message {
+                    // SAFETY: a sender of this channel, which waits with its message; we have claimed it.
+                    let message = unsafe { sender.packet().take() };
+                    let wake = sender.select(Selected::Served);
+                    drop(state);
+                    wake.unpark();
+                    return Ok(message);
+                }
+                drop(state);
+                drop(wakes);
+                if await_message(sender, slot.pointer(), self.wait(Reason::ChannelReceive, None)) {
+                    break;
+                }
+            } else {
+                if state.senders_gone {
+                    drop(state);
+                    return Err(RecvTimeoutError::Disconnected);
+                }
+                match self.recv_wait(state, &slot, &mut limit, wakes) {
+                    Selected::Served => break,
+                    Selected::Closed => return Err(RecvTimeoutError::Disconnected),
+                    Selected::Nothing => return Err(RecvTimeoutError::Timeout),
+                    Selected::Retry => {}
+                }
+            }
+            state = self.state.lock();
         }
-        if let Some(sender) = state.senders.claim_first() {
-            let message = message_of(&sender);
-            let wake = sender.select(Selected::Served);
-            drop(state);
-            wake.unpark();
-            return Ok(message);
-        }
-        if state.senders_gone {
-            return Err(RecvTimeoutError::Disconnected);
-        }
-        self.recv_wait(state, limit)
+        // SAFETY: who served us, or had promised to, has put a message there.
+        Ok(unsafe { slot.take() })
     }
 
     /// Waits with the message in hand. The buffer is full, and no receiver waits.
@@ -234,55 +272,92 @@ impl<T, B: Buffer<T>> Channel<T, B> {
         &self,
         state: SpinGuard<'_, State<T, B>>,
         message: T,
-        limit: Limit,
+        mut limit: Limit,
+        wakes: Wakes,
     ) -> Result<(), SendTimeoutError<T>> {
-        let Some(wait) = self.wait(Reason::ChannelSend, limit) else {
+        let Some(deadline) = limit.fix() else {
             drop(state);
             return Err(SendTimeoutError::Timeout(message));
         };
-        // If the wait unwinds, the message is dropped with the node, which has left the queue by then.
-        let node = Waiter::new(Cell::new(Some(message)));
+        // If the wait unwinds, the message is dropped behind the node, which has left the queue by then.
+        let unsent = Unsent::new(message);
+        let node = Node::new(Packet::new(Role::Message, unsent.pointer()));
+        let wait = self.wait(Reason::ChannelSend, deadline);
         // SAFETY: the guard is of this lock; the closure names one field; the node is new.
-        let selected =
-            unsafe { wait_in(&self.state, state, |state| &mut state.senders, &node, End::Back, wait) };
-        match (selected, node.into_packet().into_inner()) {
-            (Selected::Served, None) => Ok(()),
-            (Selected::Closed, Some(message)) => Err(SendTimeoutError::Disconnected(message)),
-            (Selected::Nothing, Some(message)) => Err(SendTimeoutError::Timeout(message)),
-            _ => abort("a waiting sender and its channel disagree on whose the message is"),
-        }
+        let selected = unsafe { self.wait_in(state, |state| &mut state.senders, &node, wait, wakes) };
+        let wrap = match selected {
+            Selected::Served => {
+                mem::forget(unsent);
+                return Ok(());
+            }
+            Selected::Closed => SendTimeoutError::Disconnected,
+            Selected::Nothing => SendTimeoutError::Timeout,
+            Selected::Retry => abort("a waiting sender with a message was told to look again"),
+        };
+        Err(wrap(unsent.into_message()))
     }
 
     /// Waits for a message. The buffer is empty, and no sender waits.
     // Inlined, as all between a user's call and the switch; see `suspend` in `task/park.rs`.
     #[inline(always)]
-    fn recv_wait(&self, state: SpinGuard<'_, State<T, B>>, limit: Limit) -> Result<T, RecvTimeoutError> {
-        let Some(wait) = self.wait(Reason::ChannelReceive, limit) else {
-            return Err(RecvTimeoutError::Timeout);
+    fn recv_wait(
+        &self,
+        state: SpinGuard<'_, State<T, B>>,
+        slot: &Slot<T>,
+        limit: &mut Limit,
+        wakes: Wakes,
+    ) -> Selected {
+        let Some(deadline) = limit.fix() else {
+            drop(state);
+            return Selected::Nothing;
         };
-        let node = Waiter::new(Cell::new(None));
+        let node = Node::new(Packet::new(Role::Message, slot.pointer()));
+        let wait = self.wait(Reason::ChannelReceive, deadline);
         // SAFETY: the guard is of this lock; the closure names one field; the node is new.
-        let selected =
-            unsafe { wait_in(&self.state, state, |state| &mut state.receivers, &node, End::Back, wait) };
-        match (selected, node.into_packet().into_inner()) {
-            (Selected::Served, Some(message)) => Ok(message),
-            (Selected::Closed, None) => Err(RecvTimeoutError::Disconnected),
-            (Selected::Nothing, None) => Err(RecvTimeoutError::Timeout),
-            _ => abort("a waiting receiver and its channel disagree on whose the message is"),
-        }
+        unsafe { self.wait_in(state, |state| &mut state.receivers, &node, wait, wakes) }
     }
 
-    /// What to tell `park`, or `None` if the operation must not wait. Only here, where it is about to wait, does an
-    /// operation with a timeout read the clock.
-    fn wait(&self, reason: Reason, limit: Limit) -> Option<Wait> {
-        let deadline = match limit {
-            Limit::Now => return None,
-            Limit::Never => None,
-            // A deadline beyond the clock's range never comes.
-            Limit::After(timeout) => Instant::now().checked_add(timeout),
-            Limit::At(deadline) => Some(deadline),
-        };
-        Some(Wait { reason, object: std::ptr::from_ref(self).cast(), deadline })
+    /// Waits in a queue, and wakes the others once that has begun.
+    ///
+    /// # Safety
+    ///
+    /// As for [`wait_in`].
+    #[inline(always)]
+    unsafe fn wait_in(
+        &self,
+        state: SpinGuard<'_, State<T, B>>,
+        queue: Queue<T, B>,
+        node: &Node,
+        wait: Wait,
+        wakes: Wakes,
+    ) -> Selected {
+        if wakes.is_empty() {
+            mem::forget(wakes);
+            // SAFETY: passed on.
+            return unsafe { wait_in(&self.state, state, queue, node, End::Back, wait) };
+        }
+        // SAFETY: passed on.
+        unsafe { self.wait_in_and_wake(state, queue, node, wait, wakes) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`wait_in`].
+    #[cold]
+    unsafe fn wait_in_and_wake(
+        &self,
+        state: SpinGuard<'_, State<T, B>>,
+        queue: Queue<T, B>,
+        node: &Node,
+        wait: Wait,
+        wakes: Wakes,
+    ) -> Selected {
+        // SAFETY: passed on.
+        unsafe { wait_in_and_drop(&self.state, state, queue, node, End::Back, wait, wakes) }
+    }
+
+    fn wait(&self, reason: Reason, deadline: Option<Instant>) -> Wait {
+        Wait { reason, object: std::ptr::from_ref(self).cast(), deadline }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -316,10 +391,10 @@ impl<T, B: Buffer<T>> Channel<T, B> {
         if self.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
             let mut state = self.state.lock();
             state.senders_gone = true;
-            let receivers = state.receivers.claim_all(Selected::Closed);
+            let mut wakes = Wakes::new();
+            wakes.append(state.receivers.claim_all(Selected::Closed));
             state.check();
             drop(state);
-            receivers.unpark();
         }
     }
 
@@ -328,12 +403,13 @@ impl<T, B: Buffer<T>> Channel<T, B> {
         // Release and Acquire: as in `drop_sender`.
         if self.receivers.fetch_sub(1, Ordering::AcqRel) == 1 {
             let mut state = self.state.lock();
-            state.receivers_gone = true;
+            state.intake.close();
             let discarded = mem::take(&mut state.buffer);
-            let senders = state.senders.claim_all(Selected::Closed);
+            let mut wakes = Wakes::new();
+            wakes.append(state.senders.claim_all(Selected::Closed));
             state.check();
             drop(state);
-            senders.unpark();
+            drop(wakes);
             // The messages' destructors may do anything, so they run last and without the lock.
             drop(discarded);
         }
@@ -341,92 +417,31 @@ impl<T, B: Buffer<T>> Channel<T, B> {
 }
 
 impl<T, B: Buffer<T>> State<T, B> {
-    /// The invariants at the head of this struct.
-    fn check(&self) {
-        debug_assert!(self.senders.is_empty() || self.receivers.is_empty());
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        self.buffer.has_room_besides(self.intake.reserved())
+    }
+
+    /// Lets waiting senders have the room that there is.
+    #[inline]
+    pub(super) fn admit(&mut self, wakes: &mut Wakes) {
+        while !self.senders.is_empty() && self.has_room() {
+            let Some(sender) = claim_partner(&mut self.senders, wakes) else { return };
+            if sender.packet().role == Role::Message {
+                // SAFETY: a sender of this channel, which waits with its message; we have claimed it.
+                self.buffer.push(unsafe { sender.packet().take() });
+            } else {
+                self.intake.reserve();
+            }
+            wakes.push(sender, Selected::Served);
+        }
+    }
+
+    /// The invariants at the head of this struct, as far as waits that have ended but not left yet don't blur them.
+    pub(super) fn check(&self) {
         debug_assert!(self.receivers.is_empty() || self.buffer.len() == 0);
-        debug_assert!(self.senders.is_empty() || self.buffer.is_full());
-        debug_assert!(!self.receivers_gone || self.senders.is_empty() && self.buffer.len() == 0);
+        debug_assert!(self.senders.is_empty() || B::GROWS || !self.has_room());
+        debug_assert!(!self.intake.is_closed() || self.senders.is_empty() && self.buffer.len() == 0);
         debug_assert!(!self.senders_gone || self.receivers.is_empty());
-    }
-}
-
-/// Takes the message of a sender that we have claimed.
-fn message_of<T>(sender: &Claimed<Packet<T>>) -> T {
-    sender.packet().take().unwrap_or_else(|| abort("a waiting sender has no message"))
-}
-
-impl<T> Buffer<T> for Ring<T> {
-    const GROWS: bool = false;
-
-    #[inline]
-    fn len(&self) -> usize {
-        Ring::len(self)
-    }
-
-    #[inline]
-    fn is_full(&self) -> bool {
-        Ring::is_full(self)
-    }
-
-    #[inline]
-    fn push(&mut self, message: T) {
-        Ring::push(self, message);
-    }
-
-    #[inline]
-    fn pop(&mut self) -> Option<T> {
-        Ring::pop(self)
-    }
-
-    type Room = ();
-
-    #[inline]
-    fn reuse(&mut self) -> bool {
-        false
-    }
-
-    fn more_room() {}
-
-    fn add(&mut self, (): ()) -> Option<()> {
-        abort("a bounded channel does not grow");
-    }
-}
-
-impl<T> Buffer<T> for Segments<T> {
-    const GROWS: bool = true;
-
-    #[inline]
-    fn len(&self) -> usize {
-        Segments::len(self)
-    }
-
-    #[inline]
-    fn is_full(&self) -> bool {
-        Segments::is_full(self)
-    }
-
-    #[inline]
-    fn push(&mut self, message: T) {
-        Segments::push(self, message);
-    }
-
-    #[inline]
-    fn pop(&mut self) -> Option<T> {
-        Segments::pop(self)
-    }
-
-    type Room = Segment<T>;
-
-    fn reuse(&mut self) -> bool {
-        Segments::reuse(self)
-    }
-
-    fn more_room() -> Segment<T> {
-        Segments::segment()
-    }
-
-    fn add(&mut self, room: Segment<T>) -> Option<Segment<T>> {
-        Segments::add(self, room)
     }
 }

@@ -49,6 +49,24 @@ pub enum RecvTimeoutError {
     Disconnected,
 }
 
+/// Why [`try_select`](super::Select::try_select) has chosen no operation: none was ready.
+#[derive(PartialEq, Eq, Clone, Copy, Debug)]
+pub struct TrySelectError;
+
+/// Why [`select_timeout`](super::Select::select_timeout) or [`select_deadline`](super::Select::select_deadline) has
+/// chosen no operation: none became ready in time.
+#[derive(PartialEq, Eq, Clone, Copy, Debug)]
+pub struct SelectTimeoutError;
+
+/// Why [`try_ready`](super::Select::try_ready) names no operation: none was ready.
+#[derive(PartialEq, Eq, Clone, Copy, Debug)]
+pub struct TryReadyError;
+
+/// Why [`ready_timeout`](super::Select::ready_timeout) or [`ready_deadline`](super::Select::ready_deadline) names no
+/// operation: none became ready in time.
+#[derive(PartialEq, Eq, Clone, Copy, Debug)]
+pub struct ReadyTimeoutError;
+
 const SEND_DISCONNECTED: &str = "sending on a disconnected channel";
 const RECV_DISCONNECTED: &str = "receiving on an empty and disconnected channel";
 
@@ -61,13 +79,13 @@ impl<T> SendError<T> {
 
 impl<T> fmt::Debug for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SendError(..)")
+        f.pad("SendError(..)")
     }
 }
 
 impl<T> fmt::Display for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(SEND_DISCONNECTED)
+        f.pad(SEND_DISCONNECTED)
     }
 }
 
@@ -94,7 +112,7 @@ impl<T> TrySendError<T> {
 
 impl<T> fmt::Debug for TrySendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Full(_) => "Full(..)",
             Self::Disconnected(_) => "Disconnected(..)",
         })
@@ -103,7 +121,7 @@ impl<T> fmt::Debug for TrySendError<T> {
 
 impl<T> fmt::Display for TrySendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Full(_) => "sending on a full channel",
             Self::Disconnected(_) => SEND_DISCONNECTED,
         })
@@ -139,13 +157,13 @@ impl<T> SendTimeoutError<T> {
 
 impl<T> fmt::Debug for SendTimeoutError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SendTimeoutError(..)")
+        f.pad("SendTimeoutError(..)")
     }
 }
 
 impl<T> fmt::Display for SendTimeoutError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Timeout(_) => "timed out waiting on send operation",
             Self::Disconnected(_) => SEND_DISCONNECTED,
         })
@@ -162,7 +180,7 @@ impl<T> From<SendError<T>> for SendTimeoutError<T> {
 
 impl fmt::Display for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(RECV_DISCONNECTED)
+        f.pad(RECV_DISCONNECTED)
     }
 }
 
@@ -182,7 +200,7 @@ impl TryRecvError {
 
 impl fmt::Display for TryRecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Empty => "receiving on an empty channel",
             Self::Disconnected => RECV_DISCONNECTED,
         })
@@ -211,7 +229,7 @@ impl RecvTimeoutError {
 
 impl fmt::Display for RecvTimeoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Timeout => "timed out waiting on receive operation",
             Self::Disconnected => "channel is empty and disconnected",
         })
@@ -225,3 +243,19 @@ impl From<RecvError> for RecvTimeoutError {
         Self::Disconnected
     }
 }
+
+impl fmt::Display for TrySelectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("all operations in select would block")
+    }
+}
+
+impl Error for TrySelectError {}
+
+impl fmt::Display for SelectTimeoutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("timed out waiting on select")
+    }
+}
+
+impl Error for SelectTimeoutError {}

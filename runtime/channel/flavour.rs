@@ -4,10 +4,13 @@
 
 use std::sync::Arc;
 
-use super::core::{Channel, Limit};
-use super::error::{RecvTimeoutError, SendTimeoutError};
+use super::arm::{Arm, Token};
+use super::core::Channel;
+use super::error::{RecvTimeoutError, SendError, SendTimeoutError};
+use super::limit::Limit;
 use super::ring::Ring;
 use super::segments::Segments;
+use super::sides::{RecvSide, SendSide};
 
 /// A reference to a channel.
 pub(crate) enum Flavour<T> {
@@ -60,6 +63,23 @@ impl<T> Flavour<T> {
     #[inline]
     pub(crate) fn try_recv(&self) -> Result<T, RecvTimeoutError> {
         with_channel!(self, channel => channel.try_recv())
+    }
+
+    pub(crate) fn recv_arm(&self) -> &dyn Arm {
+        with_channel!(self, channel => RecvSide::of(channel))
+    }
+
+    pub(crate) fn send_arm(&self) -> &dyn Arm {
+        with_channel!(self, channel => SendSide::of(channel))
+    }
+
+    /// # Safety
+    ///
+    /// The token comes from [`send_arm`](Self::send_arm) of this channel, and is used for nothing else.
+    #[inline]
+    pub(crate) unsafe fn complete_send(&self, token: Token, message: T) -> Result<(), SendError<T>> {
+        // SAFETY: passed on.
+        with_channel!(self, channel => unsafe { SendSide::of(channel).complete_send(token, message) })
     }
 
     pub(crate) fn len(&self) -> usize {

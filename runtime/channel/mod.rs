@@ -34,20 +34,47 @@
 //! });
 //! ```
 
+mod arm;
+pub mod broadcast;
+mod buffer;
+mod clock;
 mod core;
 mod error;
 mod flavour;
 mod iter;
+mod limit;
+mod macro_arm;
+pub mod oneshot;
+mod packet;
 mod receiver;
 mod ring;
+mod run;
 mod segments;
+mod select;
+mod select_macro;
 mod sender;
+mod sides;
+pub mod watch;
 
-pub use error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
+pub use error::{
+    ReadyTimeoutError, RecvError, RecvTimeoutError, SelectTimeoutError, SendError, SendTimeoutError,
+    TryReadyError, TryRecvError, TrySelectError, TrySendError,
+};
 pub use iter::{IntoIter, Iter, TryIter};
 pub use receiver::Receiver;
+pub use select::{Select, SelectedOperation};
+pub use select_macro::{select, select_biased};
 pub use sender::Sender;
 
+/// What the select macros expand to.
+#[doc(hidden)]
+pub mod __select {
+    pub use super::macro_arm::{RecvArm, SendArm, choose, choose_now, choose_within, impossible};
+}
+
+use std::time::{Duration, Instant};
+
+use clock::Clock;
 use flavour::Flavour;
 
 /// Makes a channel that holds at most `capacity` messages; with 0 each send waits for its receive.
@@ -91,4 +118,81 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 
 fn handles<T>(flavour: Flavour<T>) -> (Sender<T>, Receiver<T>) {
     (Sender::new(flavour.share()), Receiver::new(flavour))
+}
+
+/// Makes a receiver that gets one message, the current time, when `duration` has passed.
+///
+/// Clones share that message. Nothing runs meanwhile: the message is made when somebody looks for it.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use fibra::channel::{after, select, unbounded};
+///
+/// let (_tx, rx) = unbounded::<i32>();
+/// select! {
+///     recv(rx) -> msg => unreachable!("nobody sent {msg:?}"),
+///     recv(after(Duration::from_millis(5))) -> _ => println!("too late"),
+/// }
+/// ```
+pub fn after(duration: Duration) -> Receiver<Instant> {
+    Instant::now().checked_add(duration).map_or_else(never, at)
+}
+
+/// Makes a receiver that gets one message, `when` itself, at that moment; as [`after`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// let when = Instant::now() + Duration::from_millis(5);
+/// assert_eq!(fibra::channel::at(when).recv(), Ok(when));
+/// assert!(Instant::now() >= when);
+/// ```
+pub fn at(when: Instant) -> Receiver<Instant> {
+    Receiver::of_clock(Clock::at(when))
+}
+
+/// Makes a receiver that gets the current time each time that `duration` has passed.
+///
+/// At most one message waits: who receives late misses some, and the next is due a `duration` after that. A receiver
+/// that always waits in time gets them at exact intervals.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// let start = Instant::now();
+/// let ticks = fibra::channel::tick(Duration::from_millis(2));
+/// assert_eq!(ticks.iter().take(3).count(), 3);
+/// assert!(start.elapsed() >= Duration::from_millis(6));
+/// ```
+pub fn tick(duration: Duration) -> Receiver<Instant> {
+    match Instant::now().checked_add(duration) {
+        Some(first) => Receiver::of_clock(Clock::tick(first, duration)),
+        None => never(),
+    }
+}
+
+/// Makes a receiver that never gets a message and never learns that there will be none: for an arm of a select that is
+/// there only sometimes.
+///
+/// # Examples
+///
+/// ```
+/// use fibra::channel::{Receiver, never, select, unbounded};
+///
+/// let (tx, rx) = unbounded();
+/// tx.send(1).unwrap();
+/// let pause: Option<Receiver<()>> = None;
+/// select! {
+///     recv(rx) -> msg => assert_eq!(msg, Ok(1)),
+///     recv(pause.unwrap_or(never())) -> _ => unreachable!("there is no pause"),
+/// }
+/// ```
+pub const fn never<T>() -> Receiver<T> {
+    Receiver::of_nothing()
 }

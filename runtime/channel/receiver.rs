@@ -2,11 +2,15 @@
 
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::core::Limit;
+use super::arm::{Arm, Never};
+use super::clock::Clock;
 use super::error::{RecvError, RecvTimeoutError, TryRecvError};
 use super::flavour::Flavour;
+use super::limit::Limit;
+use super::run::wait_for_nothing;
 
 /// The receiving end of a channel; clone it to have several receivers, which share the messages among them.
 ///
@@ -23,16 +27,51 @@ use super::flavour::Flavour;
 /// assert_eq!(rx.iter().collect::<Vec<_>>(), [2, 3]);
 /// ```
 pub struct Receiver<T> {
-    flavour: Flavour<T>,
+    source: Source<T>,
+}
+
+/// Where the messages come from.
+enum Source<T> {
+    Senders(Flavour<T>),
+    /// The clock; or nowhere, if there is none.
+    Clock(Option<Arc<Clock<T>>>),
 }
 
 impl<T> Receiver<T> {
     /// Takes over the count of one receiver.
     pub(super) fn new(flavour: Flavour<T>) -> Self {
-        Self { flavour }
+        Self { source: Source::Senders(flavour) }
     }
 
-    /// Receives if that is possible at once; never parks.
+    pub(super) fn of_clock(clock: Clock<T>) -> Self {
+        Self { source: Source::Clock(Some(Arc::new(clock))) }
+    }
+
+    pub(super) const fn of_nothing() -> Self {
+        Self { source: Source::Clock(None) }
+    }
+
+    /// What a select tries and waits on.
+    pub(super) fn arm(&self) -> &dyn Arm {
+        match &self.source {
+            Source::Senders(flavour) => flavour.recv_arm(),
+            Source::Clock(Some(clock)) => &**clock,
+            Source::Clock(None) => &Never,
+        }
+    }
+
+    #[inline(always)]
+    fn recv_within(&self, limit: Limit) -> Result<T, RecvTimeoutError> {
+        match &self.source {
+            Source::Senders(flavour) => flavour.recv(limit),
+            Source::Clock(clock) => recv_from_clock(clock.as_deref(), limit),
+        }
+    }
+
+    /// Receives if that is possible at once; does not wait for a sender.
+    ///
+    /// With capacity 0 the sender may be an arm of a select, which makes its message only now that it has a receiver: the
+    /// call parks until that is done.
     ///
     /// # Errors
     ///
@@ -52,7 +91,12 @@ impl<T> Receiver<T> {
     /// ```
     #[inline]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        self.flavour.try_recv().map_err(|error| match error {
+        let result = match &self.source {
+            Source::Senders(flavour) => flavour.try_recv(),
+            Source::Clock(Some(clock)) => clock.try_recv(),
+            Source::Clock(None) => Err(RecvTimeoutError::Timeout),
+        };
+        result.map_err(|error| match error {
             RecvTimeoutError::Timeout => TryRecvError::Empty,
             RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
         })
@@ -78,7 +122,7 @@ impl<T> Receiver<T> {
     /// ```
     #[inline]
     pub fn recv(&self) -> Result<T, RecvError> {
-        self.flavour.recv(Limit::Never).map_err(|_| RecvError)
+        self.recv_within(Limit::Never).map_err(|_| RecvError)
     }
 
     /// Receives; parks for at most `timeout`. A timeout too long for the clock is none.
@@ -100,7 +144,7 @@ impl<T> Receiver<T> {
     /// ```
     #[inline]
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        self.flavour.recv(Limit::After(timeout))
+        self.recv_within(Limit::After(timeout))
     }
 
     /// Receives; parks until `deadline` at the latest. Otherwise as [`recv_timeout`](Self::recv_timeout).
@@ -110,7 +154,7 @@ impl<T> Receiver<T> {
     /// If the time is up, or if the channel is empty and all senders are gone.
     #[inline]
     pub fn recv_deadline(&self, deadline: Instant) -> Result<T, RecvTimeoutError> {
-        self.flavour.recv(Limit::At(deadline))
+        self.recv_within(Limit::At(deadline))
     }
 
     /// Whether no message lies in the channel; with capacity 0 always true.
@@ -120,22 +164,44 @@ impl<T> Receiver<T> {
 
     /// Whether as many messages lie in the channel as it holds; with capacity 0 always true.
     pub fn is_full(&self) -> bool {
-        self.flavour.is_full()
+        self.capacity() == Some(self.len())
     }
 
     /// How many messages lie in the channel.
     pub fn len(&self) -> usize {
-        self.flavour.len()
+        match &self.source {
+            Source::Senders(flavour) => flavour.len(),
+            Source::Clock(clock) => clock.as_ref().map_or(0, |clock| clock.len()),
+        }
     }
 
     /// How many messages the channel holds; `None` if there is no limit.
     pub fn capacity(&self) -> Option<usize> {
-        self.flavour.capacity()
+        match &self.source {
+            Source::Senders(flavour) => flavour.capacity(),
+            Source::Clock(clock) => Some(usize::from(clock.is_some())),
+        }
     }
 
-    /// Whether both receive from the same channel.
+    /// Whether both receive from the same channel. Receivers from [`never`](super::never) all do.
     pub fn same_channel(&self, other: &Self) -> bool {
-        self.flavour.is_same(&other.flavour)
+        match (&self.source, &other.source) {
+            (Source::Senders(a), Source::Senders(b)) => a.is_same(b),
+            (Source::Clock(Some(a)), Source::Clock(Some(b))) => Arc::ptr_eq(a, b),
+            (Source::Clock(None), Source::Clock(None)) => true,
+            _ => false,
+        }
+    }
+}
+
+#[cold]
+fn recv_from_clock<T>(clock: Option<&Clock<T>>, limit: Limit) -> Result<T, RecvTimeoutError> {
+    match clock {
+        Some(clock) => clock.recv(limit),
+        None => {
+            wait_for_nothing(limit);
+            Err(RecvTimeoutError::Timeout)
+        }
     }
 }
 
@@ -144,15 +210,22 @@ impl<T> RefUnwindSafe for Receiver<T> {}
 
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Self {
-        let flavour = self.flavour.share();
-        flavour.add_receiver();
-        Self { flavour }
+        let source = match &self.source {
+            Source::Senders(flavour) => {
+                flavour.add_receiver();
+                Source::Senders(flavour.share())
+            }
+            Source::Clock(clock) => Source::Clock(clock.clone()),
+        };
+        Self { source }
     }
 }
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        self.flavour.drop_receiver();
+        if let Source::Senders(flavour) = &self.source {
+            flavour.drop_receiver();
+        }
     }
 }
 

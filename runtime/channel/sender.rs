@@ -4,9 +4,10 @@ use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
 
-use super::core::Limit;
+use super::arm::{Arm, Token};
 use super::error::{SendError, SendTimeoutError, TrySendError};
 use super::flavour::Flavour;
+use super::limit::Limit;
 
 /// The sending end of a channel; clone it to have several senders.
 ///
@@ -31,6 +32,22 @@ impl<T> Sender<T> {
     /// Takes over the count of one sender.
     pub(super) fn new(flavour: Flavour<T>) -> Self {
         Self { flavour }
+    }
+
+    /// What a select tries and waits on.
+    pub(super) fn arm(&self) -> &dyn Arm {
+        self.flavour.send_arm()
+    }
+
+    /// Sends by an arm that has been chosen, without waiting.
+    ///
+    /// # Safety
+    ///
+    /// The token comes from this sender's [`arm`](Self::arm), and is used for nothing else.
+    #[inline]
+    pub(super) unsafe fn complete(&self, token: Token, message: T) -> Result<(), SendError<T>> {
+        // SAFETY: passed on.
+        unsafe { self.flavour.complete_send(token, message) }
     }
 
     /// Sends if that is possible at once; never parks.

@@ -61,8 +61,13 @@ type Link<P> = Option<NonNull<Waiter<P>>>;
 impl<P> Waiter<P> {
     /// A node for the running task or the current OS thread.
     pub(crate) fn new(packet: P) -> Self {
+        Self::of(Parker::current(), packet)
+    }
+
+    /// A node for `parker`, which is the caller's own: for several nodes of one wait.
+    pub(crate) fn of(parker: Parker, packet: P) -> Self {
         Self {
-            parker: Parker::current(),
+            parker,
             next: Cell::new(None),
             prev: Cell::new(None),
             queued: Cell::new(false),
@@ -76,9 +81,23 @@ impl<P> Waiter<P> {
         &self.packet
     }
 
-    pub(crate) fn into_packet(self) -> P {
-        debug_assert!(!self.queued.get(), "a queued node does not move");
-        self.packet
+    /// What the wait came to: for the owner, once its wait has ended.
+    pub(crate) fn selected(&self) -> Selected {
+        self.selected.get()
+    }
+
+    /// Claims the wait of this node's owner for somebody whom the owner then tells of it.
+    ///
+    /// # Safety
+    ///
+    /// Called in the commit of a wait that nobody else can claim: it is shielded, has no deadline, and the node is in no
+    /// queue.
+    pub(crate) unsafe fn claim_own(&self) -> Claimed<P> {
+        // SAFETY: the wait has begun, since its commit runs.
+        if !unsafe { self.parker.claim() } {
+            abort("a wait that only its owner could claim was claimed");
+        }
+        Claimed { node: NonNull::from(self), parker: self.parker }
     }
 }
 
@@ -111,6 +130,20 @@ impl<P> WaitQueue<P> {
     pub(crate) fn first_packet(&self) -> Option<&P> {
         // SAFETY: a queued node is alive (`push_back`), and the lock keeps it queued while we look.
         self.first.map(|node| unsafe { node.as_ref() }.packet())
+    }
+
+    /// Whether `wanted` accepts somebody in the queue. The waits of some may have ended already.
+    pub(crate) fn any(&self, wanted: impl Fn(&P) -> bool) -> bool {
+        let mut next = self.first;
+        while let Some(node) = next {
+            // SAFETY: a queued node is alive (`push_back`), and the lock keeps it queued while we look.
+            let node = unsafe { node.as_ref() };
+            if wanted(&node.packet) {
+                return true;
+            }
+            next = node.next.get().filter(|&next| Some(next) != self.first);
+        }
+        false
     }
 
     /// Adds a node at the end.
@@ -215,11 +248,7 @@ impl<P> WaitQueue<P> {
     pub(crate) fn claim_all_where(&mut self, selected: Selected, wanted: impl Fn(&P) -> bool) -> WakeAll<P> {
         let mut all = WakeAll::new();
         while let Some(claimed) = self.claim_first_where(&wanted) {
-            // SAFETY: a claimed node belongs to us until we unpark its owner, which `WakeAll` does later.
-            unsafe { claimed.node.as_ref() }.selected.set(selected);
-            // SAFETY: as above; it was claimed a moment ago, so it is on no list.
-            unsafe { claimed.node.as_ref() }.next.set(None);
-            all.append(WakeAll { ends: Some((claimed.node, claimed.node)) });
+            all.push(claimed, selected);
         }
         all
     }
@@ -251,6 +280,20 @@ impl<P> Claimed<P> {
         unsafe { self.node.as_ref() }.selected.set(selected);
         Wake(self.parker)
     }
+
+    /// The claim as a pointer, for who keeps it where its type is not known.
+    pub(crate) fn into_raw(self) -> NonNull<Waiter<P>> {
+        self.node
+    }
+
+    /// # Safety
+    ///
+    /// `node` comes from [`into_raw`](Self::into_raw), and is used for one claim only.
+    pub(crate) unsafe fn from_raw(node: NonNull<Waiter<P>>) -> Self {
+        // SAFETY: its owner stays parked, so the node is alive, until the claim is used up.
+        let parker = unsafe { node.as_ref() }.parker;
+        Self { node, parker }
+    }
 }
 
 /// A claimed waiter that has got all that it needs.
@@ -265,6 +308,8 @@ impl Wake {
         unsafe { self.0.unpark() }
     }
 }
+
+type Ends<P> = (NonNull<Waiter<P>>, NonNull<Waiter<P>>);
 
 /// Claimed waiters, linked through their own nodes, since no memory may be allocated under a spin lock.
 #[must_use = "claimed waiters that nobody unparks sleep for ever"]
@@ -282,6 +327,15 @@ impl<P> WakeAll<P> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.ends.is_none()
+    }
+
+    /// Tells a claimed waiter `selected`, and adds it behind ours.
+    pub(crate) fn push(&mut self, claimed: Claimed<P>, selected: Selected) {
+        // SAFETY: a claimed node belongs to us until we unpark its owner, and is on no other list.
+        let node = unsafe { claimed.node.as_ref() };
+        node.selected.set(selected);
+        node.next.set(None);
+        self.append(WakeAll { ends: Some((claimed.node, claimed.node)) });
     }
 
     /// Adds those of `others` behind ours.
@@ -331,11 +385,30 @@ pub(crate) enum End {
 #[inline(always)]
 pub(crate) unsafe fn wait_in<S, P>(
     lock: &SpinLock<S>,
+    guard: SpinGuard<'_, S>,
+    queue: fn(&mut S) -> &mut WaitQueue<P>,
+    node: &Waiter<P>,
+    end: End,
+    wait: Wait,
+) -> Selected {
+    // SAFETY: passed on.
+    unsafe { wait_in_and_drop(lock, guard, queue, node, end, wait, ()) }
+}
+
+/// As [`wait_in`]; drops `then` when the node is queued and the lock released: those who are to learn of this waiter.
+///
+/// # Safety
+///
+/// As for [`wait_in`]. The destructor of `then` must not panic or park.
+#[inline(always)]
+pub(crate) unsafe fn wait_in_and_drop<S, P, D>(
+    lock: &SpinLock<S>,
     mut guard: SpinGuard<'_, S>,
     queue: fn(&mut S) -> &mut WaitQueue<P>,
     node: &Waiter<P>,
     end: End,
     wait: Wait,
+    then: D,
 ) -> Selected {
     let leave = Leave { lock, queue, node };
     node.selected.set(Selected::Nothing);
@@ -351,6 +424,7 @@ pub(crate) unsafe fn wait_in<S, P>(
     }
     let outcome = park(wait, move || {
         drop(guard);
+        drop(then);
         true
     });
     match outcome {

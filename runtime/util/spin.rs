@@ -17,26 +17,67 @@ use crossbeam_utils::Backoff;
 
 /// See the head of this file.
 #[derive(Default)]
+#[repr(C)]
 pub(crate) struct SpinLock<T> {
-    held: AtomicBool,
+    raw: RawSpin,
     value: UnsafeCell<T>,
 }
+
+/// The lock without its value: for who holds several at once, of values whose types it doesn't know.
+#[derive(Default)]
+pub(crate) struct RawSpin(AtomicBool);
 
 // SAFETY: the lock hands out one reference at a time, so sharing it moves a `T` between threads and no more.
 unsafe impl<T: Send> Sync for SpinLock<T> {}
 
 impl<T> SpinLock<T> {
     pub(crate) const fn new(value: T) -> Self {
-        Self { held: AtomicBool::new(false), value: UnsafeCell::new(value) }
+        Self { raw: RawSpin(AtomicBool::new(false)), value: UnsafeCell::new(value) }
     }
 
     #[inline]
     pub(crate) fn lock(&self) -> SpinGuard<'_, T> {
-        // Acquire: pairs with the Release in `SpinGuard::drop`; we see what the last holder wrote.
-        if self.held.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        self.raw.lock();
+        SpinGuard { lock: self }
+    }
+
+    pub(crate) fn raw(&self) -> &RawSpin {
+        &self.raw
+    }
+
+    /// The value, for who has locked [`raw`](Self::raw).
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock, and no other reference to the value is in use while this one is.
+    #[expect(clippy::mut_from_ref, reason = "as in a guard, the lock makes it unique")]
+    pub(crate) unsafe fn locked(&self) -> &mut T {
+        // SAFETY: by the contract.
+        unsafe { &mut *self.value.get() }
+    }
+}
+
+impl RawSpin {
+    #[inline]
+    pub(crate) fn lock(&self) {
+        if !self.try_lock() {
             self.lock_slow();
         }
-        SpinGuard { lock: self }
+    }
+
+    #[inline]
+    pub(crate) fn try_lock(&self) -> bool {
+        // Acquire: pairs with the Release in `unlock`; we see what the last holder wrote.
+        self.0.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// # Safety
+    ///
+    /// The caller holds the lock, and gives it up here.
+    #[inline]
+    pub(crate) unsafe fn unlock(&self) {
+        // Release: pairs with the Acquire in `try_lock` and `lock_slow`.
+        self.0.store(false, Ordering::Release);
     }
 
     #[cold]
@@ -44,11 +85,11 @@ impl<T> SpinLock<T> {
         let backoff = Backoff::new();
         loop {
             // A plain load keeps the cache line shared until the lock looks free.
-            while self.held.load(Ordering::Relaxed) {
+            while self.0.load(Ordering::Relaxed) {
                 backoff.snooze();
             }
-            // Acquire: as in `lock`.
-            if self.held.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+            // Acquire: as in `try_lock`.
+            if self.0.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok() {
                 return;
             }
         }
@@ -81,8 +122,8 @@ impl<T> DerefMut for SpinGuard<'_, T> {
 impl<T> Drop for SpinGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // Release: pairs with the Acquire in `lock`.
-        self.lock.held.store(false, Ordering::Release);
+        // SAFETY: the guard holds the lock.
+        unsafe { self.lock.raw.unlock() }
     }
 }
 

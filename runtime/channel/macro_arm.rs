@@ -1,0 +1,193 @@
+//! What the select macros expand to: the arms on the caller's stack, each with room for its message.
+//!
+//! All of it is safe to call in any order, since macros may not write `unsafe` into crates that forbid it: what was
+//! chosen can be completed once, and only by its own arm.
+
+use std::marker::PhantomData;
+use std::mem;
+use std::ptr;
+use std::time::Duration;
+
+use super::arm::{Arm, Entry, Token};
+use super::error::{RecvError, SendError};
+use super::limit::Limit;
+use super::packet::Slot;
+use super::receiver::Receiver;
+use super::run::{self, Mode, wait_for_nothing};
+use super::sender::Sender;
+
+/// A `recv` arm, whose result is an `O`. It has no destructor, so what it borrows is free again in the arm's body.
+pub struct RecvArm<'a, M, O> {
+    arm: &'a dyn Arm,
+    slot: Slot<M>,
+    result: unsafe fn(Token, &Slot<M>) -> O,
+}
+
+/// A `send` arm. As [`RecvArm`].
+pub struct SendArm<'a, T> {
+    sender: &'a Sender<T>,
+}
+
+/// A chosen `send` arm: dropped, if its message is never made, it gives back what was chosen.
+pub struct Permit<'a, T> {
+    sender: &'a Sender<T>,
+    token: Token,
+}
+
+/// The arm that was chosen.
+pub struct Chosen<'a> {
+    index: usize,
+    token: Token,
+    /// The address of the `RecvArm` or `SendArm`, which stays borrowed until this is used.
+    owner: *const (),
+    _arms: PhantomData<&'a ()>,
+}
+
+impl<T> Receiver<T> {
+    #[doc(hidden)]
+    #[inline]
+    pub fn __recv_arm(&self) -> RecvArm<'_, T, Result<T, RecvError>> {
+        // SAFETY: with this token there is a message in the slot; and it is taken once.
+        unsafe {
+            RecvArm::new(self.arm(), |token, slot| match token {
+                Token::Message => Ok(slot.take()),
+                _ => Err(RecvError),
+            })
+        }
+    }
+}
+
+impl<T> Sender<T> {
+    #[doc(hidden)]
+    #[inline]
+    pub fn __send_arm(&self) -> SendArm<'_, T> {
+        SendArm { sender: self }
+    }
+}
+
+impl<'a, M, O> RecvArm<'a, M, O> {
+    /// # Safety
+    ///
+    /// The arm receives an `M`; `result` is called once with a token that it has answered and with the slot that it was
+    /// given.
+    #[inline]
+    pub(super) unsafe fn new(arm: &'a dyn Arm, result: unsafe fn(Token, &Slot<M>) -> O) -> Self {
+        Self { arm, slot: Slot::empty(), result }
+    }
+
+    /// The arm's place in the select.
+    #[inline]
+    pub fn entry(&self) -> Entry<'_> {
+        Entry::new(self.arm, self.slot.pointer(), ptr::from_ref(self).cast())
+    }
+
+    /// Does what is left to do.
+    #[inline]
+    pub fn complete(&self, chosen: Chosen<'_>) -> O {
+        chosen.assert_owner(ptr::from_ref(self).cast());
+        // SAFETY: the token is this arm's, and `chosen` is gone now.
+        unsafe { (self.result)(chosen.token, &self.slot) }
+    }
+}
+
+impl<'a, T> SendArm<'a, T> {
+    /// The arm's place in the select.
+    #[inline]
+    pub fn entry(&self) -> Entry<'_> {
+        Entry::new(self.sender.arm(), ptr::null_mut(), ptr::from_ref(self).cast())
+    }
+
+    /// What the message is to be given to.
+    #[inline]
+    pub fn permit(&self, chosen: Chosen<'_>) -> Permit<'a, T> {
+        chosen.assert_owner(ptr::from_ref(self).cast());
+        Permit { sender: self.sender, token: chosen.token }
+    }
+}
+
+impl<T> Permit<'_, T> {
+    /// Sends without waiting.
+    #[inline]
+    pub fn send(self, message: T) -> Result<(), SendError<T>> {
+        let this = mem::ManuallyDrop::new(self);
+        // SAFETY: the token is this sender's, and is used here alone, since nobody drops `this`.
+        unsafe { this.sender.complete(this.token, message) }
+    }
+}
+
+impl<T> Drop for Permit<'_, T> {
+    #[cold]
+    fn drop(&mut self) {
+        // SAFETY: the token is this sender's, and ends here.
+        unsafe { self.sender.arm().abort(self.token) }
+    }
+}
+
+impl Chosen<'_> {
+    /// The arm's number.
+    #[inline]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    #[inline]
+    fn assert_owner(&self, owner: *const ()) {
+        assert!(self.owner == owner, "a select can be completed by its chosen arm only");
+    }
+}
+
+/// Waits until an arm is ready.
+#[inline]
+pub fn choose<'a, const N: usize>(
+    entries: &[Entry<'a>; N],
+    order: &mut [u32; N],
+    biased: bool,
+) -> Chosen<'a> {
+    match choose_in(entries, order, Limit::Never, biased) {
+        Some(chosen) => chosen,
+        None => impossible(),
+    }
+}
+
+/// Does not wait.
+#[inline]
+pub fn choose_now<'a, const N: usize>(
+    entries: &[Entry<'a>; N],
+    order: &mut [u32; N],
+    biased: bool,
+) -> Option<Chosen<'a>> {
+    choose_in(entries, order, Limit::Now, biased)
+}
+
+/// Waits for `timeout` at most.
+#[inline]
+pub fn choose_within<'a, const N: usize>(
+    entries: &[Entry<'a>; N],
+    order: &mut [u32; N],
+    timeout: Duration,
+    biased: bool,
+) -> Option<Chosen<'a>> {
+    choose_in(entries, order, Limit::After(timeout), biased)
+}
+
+#[inline]
+fn choose_in<'a, const N: usize>(
+    entries: &[Entry<'a>; N],
+    order: &mut [u32; N],
+    limit: Limit,
+    biased: bool,
+) -> Option<Chosen<'a>> {
+    if N == 0 {
+        wait_for_nothing(limit);
+        return None;
+    }
+    let run::Chosen { index, token } =
+        run::choose(entries, order, limit, Mode { biased, look: false, alone: false })?;
+    Some(Chosen { index, token, owner: entries[index].owner, _arms: PhantomData })
+}
+
+/// A chosen arm has one of the numbers that the macro gave out.
+#[cold]
+pub fn impossible() -> ! {
+    unreachable!("a select has chosen none of its arms")
+}
