@@ -24,7 +24,7 @@ fn after_fires_once_not_before_its_time() {
     assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
     assert_eq!(rx.recv_timeout(Duration::from_millis(1)), Err(RecvTimeoutError::Timeout));
     select! { recv(rx) -> _ => panic!("a second message"), default(Duration::from_millis(1)) => {} }
-    assert_eq!(after(Duration::ZERO).recv_timeout(LONG).is_ok(), true);
+    assert!(after(Duration::ZERO).recv_timeout(LONG).is_ok());
 }
 
 #[test]

@@ -1,6 +1,11 @@
 //! What happens between the choice of a send and its message: who waits for whom, and what an end in between leaves.
 
-#![allow(unreachable_code, reason = "messages whose making ends otherwise")]
+#![allow(
+    unreachable_code,
+    clippy::diverging_sub_expression,
+    clippy::never_loop,
+    reason = "messages whose making ends otherwise"
+)]
 
 mod support;
 

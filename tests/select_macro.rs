@@ -1,6 +1,14 @@
 //! The select macros: what they accept, what they evaluate and when, and which arm they choose.
 
-#![allow(unreachable_code, reason = "messages whose making ends otherwise")]
+#![allow(
+    unreachable_code,
+    clippy::diverging_sub_expression,
+    clippy::never_loop,
+    clippy::match_single_binding,
+    clippy::unnecessary_literal_unwrap,
+    clippy::redundant_closure_call,
+    reason = "messages whose making ends otherwise, and odd expressions in odd places"
+)]
 
 mod support;
 

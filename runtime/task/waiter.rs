@@ -309,8 +309,6 @@ impl Wake {
     }
 }
 
-type Ends<P> = (NonNull<Waiter<P>>, NonNull<Waiter<P>>);
-
 /// Claimed waiters, linked through their own nodes, since no memory may be allocated under a spin lock.
 #[must_use = "claimed waiters that nobody unparks sleep for ever"]
 pub(crate) struct WakeAll<P> {
