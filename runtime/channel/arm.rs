@@ -92,6 +92,8 @@ pub(crate) unsafe trait Arm {
 // Public by name, since the select macros pass it on.
 pub struct Entry<'a> {
     pub(crate) arm: &'a dyn Arm,
+    /// The arm's.
+    pub(crate) lock: Option<&'a RawSpin>,
     /// The address of what the arm was made from.
     pub(crate) owner: *const (),
     /// Where a message is to be put.
@@ -107,11 +109,17 @@ impl<'a> Entry<'a> {
     pub(crate) fn new(arm: &'a dyn Arm, slot: *mut (), owner: *const ()) -> Self {
         Self {
             arm,
+            lock: arm.lock(),
             owner,
             slot: Cell::new(slot),
             holds: Cell::new(false),
             node: UnsafeCell::new(MaybeUninit::uninit()),
         }
+    }
+
+    /// The address of the lock: an order in which many can be taken. 0 if there is none.
+    pub(crate) fn lock_address(&self) -> usize {
+        self.lock.map_or(0, |lock| ptr::from_ref(lock).addr())
     }
 
     /// The same arm's place in another select.
@@ -146,9 +154,4 @@ unsafe impl Arm for Never {
     unsafe fn dequeue(&self, _node: &Node) {}
 
     unsafe fn abort(&self, _token: Token) {}
-}
-
-/// The address of an arm's lock: an order in which many can be taken.
-pub(crate) fn address(arm: &dyn Arm) -> usize {
-    arm.lock().map_or(0, |lock| ptr::from_ref(lock).addr())
 }

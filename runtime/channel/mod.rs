@@ -11,6 +11,14 @@
 //! **Order and fairness.** Messages come out in the order in which they went in. Those who wait are served first come,
 //! first served, and whoever comes later can't overtake them.
 //!
+//! **Choosing.** [`select!`] waits for one of several operations, [`Select`] for one out of a list. [`after`], [`at`],
+//! [`tick`] and [`never`](never()) make receivers for the arms of such a choice. A `select!` makes the message of a `send` arm
+//! when it has chosen that arm. A receiver that has been chosen for it waits until then: so long no timeout and no
+//! cancellation ends its wait, and on a channel of capacity 0 a [`try_recv`](Receiver::try_recv) may park.
+//!
+//! **Other kinds.** [`oneshot`] carries one message, [`watch`] the latest value, [`broadcast`] every message to every
+//! receiver. Their receivers may stand in `select!` too.
+//!
 //! **Cancellation.** A task that is cancelled while it waits unwinds with its message not sent (it is dropped by the
 //! unwinding), or with no message received. A message is never lost or sent twice.
 //!
@@ -44,6 +52,8 @@ mod flavour;
 mod iter;
 mod limit;
 mod macro_arm;
+#[cfg(all(test, fibra_loom))]
+mod model;
 pub mod oneshot;
 mod packet;
 mod receiver;

@@ -184,14 +184,24 @@ impl Drop for Wakes {
 }
 
 /// The first in the queue that takes or gives a message; on the way, tells those that only look.
-#[inline]
+#[inline(always)]
 pub(crate) fn claim_partner(queue: &mut WaitQueue<Packet>, wakes: &mut Wakes) -> Option<Claimed<Packet>> {
+    let first = queue.claim_first()?;
+    if first.packet().role == Role::Look { claim_behind(first, queue, wakes) } else { Some(first) }
+}
+
+#[cold]
+fn claim_behind(
+    mut looker: Claimed<Packet>,
+    queue: &mut WaitQueue<Packet>,
+    wakes: &mut Wakes,
+) -> Option<Claimed<Packet>> {
     loop {
-        let claimed = queue.claim_first()?;
-        if claimed.packet().role != Role::Look {
-            return Some(claimed);
+        wakes.push(looker, Selected::Retry);
+        looker = queue.claim_first()?;
+        if looker.packet().role != Role::Look {
+            return Some(looker);
         }
-        wakes.push(claimed, Selected::Retry);
     }
 }
 

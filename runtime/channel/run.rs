@@ -26,7 +26,7 @@ use std::mem::{self, MaybeUninit};
 use std::ptr;
 use std::time::Instant;
 
-use super::arm::{Arm, Entry, Poll, Token, address};
+use super::arm::{Arm, Entry, Poll, Token};
 use super::limit::Limit;
 use super::packet::{Node, Packet, Role, Slot, Wakes, await_message};
 use crate::task::waiter::{Claimed, Selected};
@@ -163,7 +163,7 @@ fn try_all(
             order[tried] as usize
         };
         let entry = &entries[index];
-        if let Some(lock) = entry.arm.lock()
+        if let Some(lock) = entry.lock
             && !entry.holds.get()
         {
             if lock.try_lock() {
@@ -192,18 +192,18 @@ fn try_all(
 /// Whether one of the entries holds this lock.
 #[cold]
 fn is_held(entries: &[Entry<'_>], lock: &RawSpin) -> bool {
-    entries.iter().any(|entry| entry.holds.get() && address(entry.arm) == ptr::from_ref(lock).addr())
+    entries.iter().any(|entry| entry.holds.get() && entry.lock_address() == ptr::from_ref(lock).addr())
 }
 
 /// Takes the locks of all arms, each once, in the one order in which several may be waited for.
 #[cold]
 fn take_all(entries: &[Entry<'_>], order: &mut [u32]) {
-    order.sort_unstable_by_key(|&index| address(entries[index as usize].arm));
+    order.sort_unstable_by_key(|&index| entries[index as usize].lock_address());
     let mut last = 0;
     for &mut index in order {
         let entry = &entries[index as usize];
-        if let Some(lock) = entry.arm.lock()
-            && mem::replace(&mut last, address(entry.arm)) != address(entry.arm)
+        if let Some(lock) = entry.lock
+            && mem::replace(&mut last, entry.lock_address()) != entry.lock_address()
         {
             lock.lock();
             entry.holds.set(true);
@@ -218,7 +218,7 @@ impl Locks<'_, '_> {
     fn release(&self) {
         for entry in self.0 {
             if entry.holds.replace(false)
-                && let Some(lock) = entry.arm.lock()
+                && let Some(lock) = entry.lock
             {
                 // SAFETY: the entry holds it.
                 unsafe { lock.unlock() };
@@ -316,7 +316,7 @@ impl Drop for Leave<'_, '_> {
             if index == self.except.get() {
                 continue;
             }
-            if let Some(lock) = entry.arm.lock() {
+            if let Some(lock) = entry.lock {
                 lock.lock();
                 // SAFETY: we hold the lock, and release it; the node was queued behind it.
                 unsafe {

@@ -19,7 +19,6 @@ use super::arm::{Arm, Poll, Token};
 use super::buffer::Buffer;
 use super::core::{Channel, State};
 use super::error::SendError;
-use super::limit::Limit;
 use super::packet::{Node, Role, Wakes, claim_partner, has_partner};
 use crate::task::waiter::{Claimed, Selected};
 use crate::util::abort;
@@ -148,7 +147,8 @@ impl<T, B: Buffer<T>> SendSide<T, B> {
                 drop(state);
                 Ok(())
             }
-            Token::Open => self.0.send(message, Limit::Never).map_err(|error| SendError(error.into_inner())),
+            // Not a point to give the turn back, as no completion is.
+            Token::Open => self.0.try_send(message).map_err(|error| SendError(error.into_inner())),
             Token::Partner(receiver) => {
                 // SAFETY: by the contract the token, and so the claim, is ours alone.
                 let receiver = unsafe { Claimed::from_raw(receiver) };
