@@ -3,9 +3,20 @@
 //! Everything here works from a task, where it parks the task, and from a plain OS thread, where it parks the thread;
 //! both kinds may wait for one object at once. There is no poisoning: a panic inside a critical section releases the
 //! lock, as in `parking_lot`.
+//!
+//! **Fairness.** Who waits stands in a queue, first come, first served. A running task may take a [`Mutex`] or [`RwLock`]
+//! ahead of the queue; who has waited for more than a millisecond gets it handed over.
+//!
+//! **Cancellation.** Waiting for a lock does not unwind, so a lock that is taken again after a wait of another kind is
+//! really held. All other waits unwind when the task is cancelled, and leave the object as if they had never begun.
 
 mod mutex;
+mod rwlock;
 mod wait_group;
 
 pub use mutex::{MappedMutexGuard, Mutex, MutexGuard, RawMutex};
+pub use rwlock::{
+    MappedRwLockReadGuard, MappedRwLockWriteGuard, RawRwLock, RwLock, RwLockReadGuard,
+    RwLockUpgradableReadGuard, RwLockWriteGuard,
+};
 pub use wait_group::{WaitGroup, WaitGroupGuard};
