@@ -10,10 +10,13 @@
 //! **Cancellation.** Waiting for a lock does not unwind, so a lock that is taken again after a wait of another kind is
 //! really held. All other waits unwind when the task is cancelled, and leave the object as if they had never begun.
 
+mod condvar;
 mod mutex;
 mod rwlock;
 mod wait_group;
 
+pub use condvar::{Condvar, RawCondvar};
+pub use lock_api::WaitTimeoutResult;
 pub use mutex::{MappedMutexGuard, Mutex, MutexGuard, RawMutex};
 pub use rwlock::{
     MappedRwLockReadGuard, MappedRwLockWriteGuard, RawRwLock, RwLock, RwLockReadGuard,

@@ -21,6 +21,7 @@
 //! Rejected: handing over at every unlock. A lock that is taken in a loop would then switch tasks every time, which
 //! costs ten times the critical section; so barging is the rule and the hand-over comes after [`PATIENCE`].
 
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
@@ -87,6 +88,10 @@ pub struct RawMutex {
     state: AtomicU8,
     queue: SpinLock<WaitQueue<Since>>,
 }
+
+// The inner lock is held for a few instructions that don't unwind, so nobody sees a broken state.
+impl UnwindSafe for RawMutex {}
+impl RefUnwindSafe for RawMutex {}
 
 // SAFETY: `LOCKED` is set only by a compare-and-swap from a state without it, or stays set when a holder hands the lock
 // to one claimed waiter; so there is one holder at a time. Taking is an Acquire and unlocking a Release on `state`, or on
