@@ -5,21 +5,27 @@
 //! lock, as in `parking_lot`.
 //!
 //! **Fairness.** Who waits stands in a queue, first come, first served. A running task may take a [`Mutex`] or [`RwLock`]
-//! ahead of the queue; who has waited for more than a millisecond gets it handed over.
+//! ahead of the queue; who has waited for more than a millisecond gets it handed over. A [`Semaphore`] is never passed.
 //!
 //! **Cancellation.** Waiting for a lock does not unwind, so a lock that is taken again after a wait of another kind is
 //! really held. All other waits unwind when the task is cancelled, and leave the object as if they had never begun.
 
+mod barrier;
 mod condvar;
 mod mutex;
+mod notify;
 mod rwlock;
+mod semaphore;
 mod wait_group;
 
+pub use barrier::{Barrier, BarrierWaitResult};
 pub use condvar::{Condvar, RawCondvar};
 pub use lock_api::WaitTimeoutResult;
 pub use mutex::{MappedMutexGuard, Mutex, MutexGuard, RawMutex};
+pub use notify::{Notified, Notify};
 pub use rwlock::{
     MappedRwLockReadGuard, MappedRwLockWriteGuard, RawRwLock, RwLock, RwLockReadGuard,
     RwLockUpgradableReadGuard, RwLockWriteGuard,
 };
+pub use semaphore::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit, TryAcquireError};
 pub use wait_group::{WaitGroup, WaitGroupGuard};
