@@ -12,17 +12,23 @@
 
 mod barrier;
 mod condvar;
+mod lazy_lock;
 mod mutex;
 mod notify;
+mod once;
+mod once_lock;
 mod rwlock;
 mod semaphore;
 mod wait_group;
 
 pub use barrier::{Barrier, BarrierWaitResult};
 pub use condvar::{Condvar, RawCondvar};
+pub use lazy_lock::LazyLock;
 pub use lock_api::WaitTimeoutResult;
 pub use mutex::{MappedMutexGuard, Mutex, MutexGuard, RawMutex};
 pub use notify::{Notified, Notify};
+pub use once::{Once, OnceState};
+pub use once_lock::OnceLock;
 pub use rwlock::{
     MappedRwLockReadGuard, MappedRwLockWriteGuard, RawRwLock, RwLock, RwLockReadGuard,
     RwLockUpgradableReadGuard, RwLockWriteGuard,
