@@ -73,6 +73,7 @@ pub mod signal;
 
 pub use sched::{BlockingStats, Builder, Handle, Runtime, run};
 pub use task::cancel::Cancelled;
+pub use task::local as task_local;
 pub use thread::{
     JoinHandle, blocking, on_thread_stack, scope, sleep, spawn, spawn_local, try_blocking, try_spawn,
     yield_now,

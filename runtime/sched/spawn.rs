@@ -14,6 +14,7 @@ use crate::task::cell::{Spec, allocate};
 use crate::task::core::ThreadCore;
 use crate::task::handle::TaskHandle;
 use crate::task::header::TaskPtr;
+use crate::task::local_owner;
 
 /// How a task differs from the ordinary.
 #[derive(Default)]
@@ -124,6 +125,8 @@ unsafe fn create_cell<F: FnOnce() -> T, T>(
     detached: bool,
     f: F,
 ) -> io::Result<Created> {
+    // First, since it runs foreign code, which may panic.
+    let locals = local_owner::inherited();
     let passing = size_of::<F>() + size_of::<T>() + options.passing;
     let class = match options.stack_size {
         None if passing <= LARGE => shared.config.class,
@@ -164,6 +167,7 @@ unsafe fn create_cell<F: FnOnce() -> T, T>(
             }),
         }
     };
+    locals.bestow(&task);
     task.reserved.set(reserved);
     shared.remember_name(&task.core);
     let refused = !enqueue(shared, task, options.place);

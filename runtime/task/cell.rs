@@ -12,6 +12,7 @@ use super::cells;
 use super::core::{CoreFn, ThreadCore};
 use super::current;
 use super::header::{Header, TaskPtr, TaskVTable};
+use super::local_owner;
 use crate::stack::Class;
 
 /// The closure until the task runs, its result from its end until somebody takes it.
@@ -117,7 +118,7 @@ unsafe fn abandon<F, T>(header: NonNull<Header>, reason: Box<dyn Any + Send>) {
     unsafe { conclude(header) };
 }
 
-/// Lets the joiner have the result, or drops it here if there is no handle.
+/// Ends the task-locals, and lets the joiner have the result, or drops it here if there is no handle.
 ///
 /// # Safety
 ///
@@ -125,9 +126,12 @@ unsafe fn abandon<F, T>(header: NonNull<Header>, reason: Box<dyn Any + Send>) {
 unsafe fn conclude(header: NonNull<Header>) {
     // SAFETY: the caller's reference outlives this call.
     let task = unsafe { header.as_ref() };
+    local_owner::end(&task.locals);
     if !task.join.finish() {
         // SAFETY: the result is there, and no handle can take it.
         unsafe { (task.vtable.drop_result)(header) };
+        // What the result's destructor has made.
+        local_owner::end(&task.locals);
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::cell_cache::{CellCache, SIZES};
 use super::core::ThreadCore;
 use super::header::Header;
+use super::local_table::Place;
 
 /// The runtime's whole thread-local state. It has no destructor, so it can be used until a thread's very end.
 pub(crate) struct Context {
@@ -20,6 +21,10 @@ pub(crate) struct Context {
     pub(crate) serves: Cell<*const ()>,
     /// The parker of a plain thread that waits after its thread-locals have been destroyed. Leaked.
     pub(crate) late_parker: Cell<Option<NonNull<ThreadCore>>>,
+    /// The task-local values of a plain thread, once there are some.
+    pub(crate) locals: Place,
+    /// Where the values of a parked task are that this thread works for.
+    pub(crate) lent_locals: Cell<Option<NonNull<Place>>>,
     /// Memory for new tasks, by size.
     pub(crate) cells: [CellCache; SIZES],
     /// Identifiers taken from the shared counter and not handed out yet: the next one, and how many.
@@ -33,6 +38,8 @@ thread_local! {
             worker: Cell::new(ptr::null()),
             serves: Cell::new(ptr::null()),
             late_parker: Cell::new(None),
+            locals: Cell::new(None),
+            lent_locals: Cell::new(None),
             cells: [const { CellCache::new() }; SIZES],
             ids: Cell::new((0, 0)),
         }

@@ -25,6 +25,7 @@ use super::core::ThreadCore;
 use super::fiber::{Fiber, Suspension};
 use super::flag::Flag;
 use super::join_word::JoinWord;
+use super::local_table::Place;
 use super::reason::Reason;
 use crate::stack::{Class, Stack};
 use crate::util::atomic::AtomicPtr;
@@ -101,6 +102,8 @@ pub(crate) struct Header {
     pub(crate) wait: Cell<WaitInfo>,
     /// While this is above 0 no cancellation is delivered.
     pub(crate) shield: Cell<u32>,
+    /// The task-local values, once there are some.
+    pub(crate) locals: Place,
     pub(crate) join: JoinWord,
     pub(crate) vtable: &'static TaskVTable,
     /// Where the home worker is asked to take its turn back; set when the task starts.
@@ -142,6 +145,7 @@ impl Header {
             timer: Cell::new(NO_TIMER),
             wait: Cell::new(WaitInfo { reason: Reason::None, object: ptr::null() }),
             started: Links { prev: Cell::new(ptr::null()), next: Cell::new(ptr::null()) },
+            locals: Cell::new(None),
             join: JoinWord::new(detached),
             reserved: Cell::new(None),
         }

@@ -3,15 +3,15 @@
 use std::io;
 
 use crate::sched::{Worker, call_in_pool};
-use crate::task::checkpoint;
+use crate::task::{checkpoint, local_owner};
 
 /// Runs `f`, which may block its OS thread for as long as it likes, on a thread of the runtime's *blocking pool*, and
 /// returns its value. The task is parked meanwhile; the other tasks of its worker go on.
 ///
 /// It is for whatever has no counterpart here that parks: a C library that waits, a name to resolve, a lock of another
 /// process, a computation of many milliseconds. `f` may borrow from its caller. Within it, [`spawn`](crate::spawn) and
-/// [`Handle::current`](crate::Handle::current) mean the task's runtime; the runtime's blocking calls, this one
-/// included, block the pool's thread. On a plain OS thread `f` is simply called.
+/// [`Handle::current`](crate::Handle::current) mean the task's runtime, and [task-locals](mod@crate::task_local) whose type
+/// is `Send` are the task's; the runtime's blocking calls, this one included, block the pool's thread. On a plain OS thread `f` is simply called.
 ///
 /// The pool starts a thread when a call finds none that is idle, up to
 /// [`max_blocking_threads`](crate::Builder::max_blocking_threads); calls beyond that queue, first come, first served. So
@@ -82,7 +82,11 @@ where
 {
     checkpoint();
     match Worker::current() {
-        Some(worker) => call_in_pool(worker, f),
+        Some(worker) => {
+            let locals = local_owner::lend();
+            // SAFETY: the pool's threads run no tasks, and the caller is parked until the call is over.
+            call_in_pool(worker, || unsafe { locals.during(f) })
+        }
         None => Ok(f()),
     }
 }
