@@ -39,12 +39,16 @@ use crate::util::spin::SpinLock;
 /// held across anything that parks. Guards stay on the thread that made them (they are not `Send`).
 ///
 /// **Fairness.** A running task may take the lock ahead of those who wait. Once the first of them has waited for more
-/// than a millisecond, the lock is handed over to it; [`MutexGuard::unlock_fair`](lock_api::MutexGuard::unlock_fair)
+/// than a millisecond, the lock is handed over to it at the next unlock; [`MutexGuard::unlock_fair`](lock_api::MutexGuard::unlock_fair)
 /// hands it over at once.
 ///
 /// **Cancellation.** Waiting for the lock is not a point where a task is cancelled: a cancelled task gets the lock
 /// first, and unwinds at its next wait of another kind. (So the waits hidden in `MutexGuard::unlocked` and
 /// `MutexGuard::bump` always end with the lock held.)
+///
+/// A task that parks *inside* its critical section can be cancelled there. Its guard then unlocks as it unwinds, and as
+/// there is no poisoning, the next holder finds the data as it was left: finish a change before you park, or undo it in
+/// a destructor.
 ///
 /// **Panics.** If the holder panics, its guard unlocks as usual. Locking twice from one task waits for ever.
 ///

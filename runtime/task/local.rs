@@ -131,18 +131,19 @@ impl<T: 'static> LocalKey<T> {
         Ok(f(unsafe { Boxed::<T>::value(head) }))
     }
 
-    /// Makes the value with `first` if there is none yet; else calls `f` with it.
+    /// Calls `f` with the task's value and `value`, or makes that the task's value if there is none yet.
+    #[inline]
     #[track_caller]
     fn set_with(&'static self, value: T, f: impl FnOnce(&T, T)) {
-        let mut value = Some(value);
-        if let Found::Empty = self.find() {
+        let made = match self.find() {
+            // SAFETY: as in `try_with`.
+            Found::Alive(head) => return f(unsafe { Boxed::<T>::value(head) }, value),
             // The value that `init` would make is never seen, so it is not made.
-            if let Err(error) = self.make(|| value.take().expect("one value is made")) {
-                refuse(error);
-            }
-        }
-        if let Some(value) = value {
-            self.with(|place| f(place, value));
+            Found::Empty => self.make(|| value).map(|_| ()),
+            Found::Gone => Err(AccessError(())),
+        };
+        if let Err(error) = made {
+            refuse(error);
         }
     }
 
