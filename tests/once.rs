@@ -202,7 +202,7 @@ fn stress_one_initialiser_succeeds_per_cell() {
                 move || {
                     let value = cell.get_or_init(|| {
                         yield_now();
-                        if (id + round) % 3 == 0 {
+                        if (id + round).is_multiple_of(3) {
                             resume_unwind(Box::new("a panic"));
                         }
                         made.fetch_add(1, Ordering::SeqCst);

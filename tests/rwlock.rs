@@ -424,7 +424,7 @@ fn stress_tasks_and_threads_in_all_modes() {
             let (lock, writes) = (lock.clone(), writes.clone());
             let write = move |guard: &mut (usize, usize)| {
                 guard.0 += 1;
-                if guard.0 % 40 == 0 {
+                if guard.0.is_multiple_of(40) {
                     yield_now();
                 }
                 guard.1 += 1;

@@ -402,7 +402,7 @@ fn a_blocking_call_finds_what_is_send_of_its_tasks_values() {
         task.join().unwrap();
         assert_eq!(drops.get(), 1);
         // The pool's thread has forgotten the task.
-        fibra::blocking(|| std::thread::yield_now());
+        fibra::blocking(std::thread::yield_now);
         assert_eq!(spawn(|| fibra::blocking(|| SENT.get())).join().unwrap(), 1);
     });
 }
