@@ -37,7 +37,7 @@
 //! # A tour of the source
 //!
 //! In reading order: `os` and `util` below everything, then `stack`, `task`, `time`, `poll`, `sched`, [`sync`],
-//! [`channel`], [`thread`], and std's shapes: [`io`], [`net`], [`fs`], [`process`], [`signal`]. A file uses only its own
+//! [`channel`], [`thread`], [`cancel`], and std's shapes: [`io`], [`net`], [`fs`], [`process`], [`signal`]. A file uses only its own
 //! layer and those before it.
 
 #![deny(unsafe_op_in_unsafe_fn)]
@@ -61,6 +61,8 @@ pub mod channel;
 
 pub mod thread;
 
+pub mod cancel;
+
 pub mod io;
 
 pub mod net;
@@ -71,8 +73,8 @@ pub mod process;
 
 pub mod signal;
 
+pub use cancel::{Cancelled, deadline, timeout};
 pub use sched::{BlockingStats, Builder, Handle, Runtime, run};
-pub use task::cancel::Cancelled;
 pub use task::local as task_local;
 pub use thread::{
     JoinHandle, blocking, on_thread_stack, scope, sleep, spawn, spawn_local, try_blocking, try_spawn,

@@ -17,7 +17,7 @@ use std::path::Path;
 use tokens::{is_name, tokens, without_tests};
 
 /// From top to bottom of the page: what comes earlier knows nothing of what comes later.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 12] = [
     &["os"],
     &["util"],
     &["stack"],
@@ -28,6 +28,7 @@ const LAYERS: [&[&str]; 11] = [
     &["sync"],
     &["channel"],
     &["thread"],
+    &["cancel"],
     // std's shapes, which serve each other: files come from pools, `io::copy` knows sockets, processes have pipes.
     &["io", "net", "fs", "process", "signal"],
 ];

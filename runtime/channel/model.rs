@@ -49,7 +49,7 @@ impl Select {
             return Received::AtOnce;
         }
         queues.iter_mut().for_each(|queue| queue.waiting = true);
-        let begin = self.state.begin_wait(Kind::Node, false);
+        let begin = self.state.begin_wait(Kind::Node, 0);
         drop(queues);
         if begin == Begin::Cancelled {
             self.leave();
@@ -143,7 +143,7 @@ fn loom_a_promised_message_arrives_and_cancellation_waits_for_it() {
             receiver_runs: AtomicUsize::new(0),
             slot: UnsafeCell::new(0),
         });
-        assert_eq!(promise.sender.begin_wait(Kind::Node, false), Begin::Begun);
+        assert_eq!(promise.sender.begin_wait(Kind::Node, 0), Begin::Begun);
         let receiver = {
             let promise = promise.clone();
             thread::spawn(move || {
@@ -152,7 +152,7 @@ fn loom_a_promised_message_arrives_and_cancellation_waits_for_it() {
                     return false;
                 }
                 // `await_message`: a shielded wait, claimed by its own commit.
-                assert_eq!(promise.receiver.begin_wait(Kind::Node, true), Begin::Begun);
+                assert_eq!(promise.receiver.begin_wait(Kind::Node, 1), Begin::Begun);
                 assert!(promise.receiver.claim());
                 promise.sender_runs.store(1, Ordering::Release);
                 while promise.receiver_runs.load(Ordering::Acquire) == 0 {

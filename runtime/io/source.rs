@@ -15,6 +15,7 @@ use super::limit::Limit;
 use crate::os;
 use crate::poll::{Direction, Registration, Seen, Selector};
 use crate::sched::current_selector;
+use crate::task::cancel;
 use crate::task::{Outcome, Reason, Wait, checkpoint};
 
 /// A pollable file descriptor of the user's own, with which tasks can wait.
@@ -340,11 +341,13 @@ impl<T: AsFd> Source<T> {
     /// What a plain thread does.
     fn block(&self, direction: Direction, deadline: Option<Instant>) -> io::Result<Outcome> {
         loop {
-            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
+            cancel::deliver();
+            if deadline.is_some_and(|at| at <= Instant::now()) {
                 // The caller tries once more.
                 return Ok(Outcome::TimedOut);
             }
+            let until = [deadline, cancel::until()].into_iter().flatten().min();
+            let left = until.map(|at| at.saturating_duration_since(Instant::now()));
             if self.poll(direction, left)? {
                 // Nobody watches, so nobody else says that there is news.
                 self.registration.note_event(direction);

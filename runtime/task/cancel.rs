@@ -1,14 +1,17 @@
-//! Cancellation: making a parked task unwind, so that its destructors run.
+//! Cancellation: making a parked task unwind, so that its destructors run; and how to hold that back.
 //!
-//! The flag lives in the [state word](super::state) and is sticky; what is thrown is a payload of a private type, by
-//! `resume_unwind`, so no panic hook runs. At the task's root it becomes the public [`Cancelled`].
+//! The flag lives in the [state word](super::state) and is sticky; what is thrown is of a private type (see
+//! [`unwind`]). At the task's root it becomes the public [`Cancelled`].
 
 use std::any::Any;
 use std::fmt;
-use std::panic::resume_unwind;
+use std::ptr;
+use std::time::Instant;
 
-use super::current;
-use super::header::Header;
+use super::core::ThreadCore;
+use super::park::current_core;
+use super::region;
+use super::unwind;
 
 /// What `join` hands back of a task that was cancelled: the `Err`'s payload is a value of this type.
 ///
@@ -22,7 +25,6 @@ use super::header::Header;
 /// });
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Cancelled;
 
 impl fmt::Display for Cancelled {
@@ -33,40 +35,57 @@ impl fmt::Display for Cancelled {
 
 impl std::error::Error for Cancelled {}
 
-/// The payload in flight. Private, so that nobody mistakes a cancellation for a panic of the same type.
-struct Unwinding;
-
-/// Unwinds the running task.
-#[cold]
-pub(crate) fn unwind() -> ! {
-    resume_unwind(Box::new(Unwinding))
-}
-
-/// Turns the payload in flight into the public one, and leaves every other payload alone.
+/// Turns a payload in flight into the public one, and leaves every other payload alone.
 pub(crate) fn public_payload(payload: Box<dyn Any + Send>) -> Box<dyn Any + Send> {
-    if payload.is::<Unwinding>() { Box::new(Cancelled) } else { payload }
+    if unwind::is_ours(&*payload) { Box::new(Cancelled) } else { payload }
 }
 
-/// Whether a cancellation must not be delivered to the running task now: it is shielded, or it is unwinding already
-/// and a second panic would abort the process.
-#[inline]
-pub(crate) fn is_masked(task: &Header) -> bool {
-    task.shield.get() != 0 || std::thread::panicking()
+/// The running task's or thread's core. Ask again after every park.
+fn core<'a>() -> &'a ThreadCore {
+    // SAFETY: it outlives the running code.
+    unsafe { current_core().as_ref() }
 }
 
-/// Runs `f` with cancellation held back until it returns.
+/// Whether an unwinding is due at the next wait of the running task or thread.
+pub(crate) fn is_due() -> bool {
+    unwind::is_due(core())
+}
+
+/// Unwinds if that is due: for waits that are not parks.
+pub(crate) fn deliver() {
+    unwind::deliver(core(), unwind::depth(core()));
+}
+
+/// Whether something other than a cancellation can end waits here: see [`region`].
+pub(crate) fn is_in_region() -> bool {
+    !core().region.get().is_null()
+}
+
+/// When the regions that the caller is in are over: for waits that are not parks.
+pub(crate) fn until() -> Option<Instant> {
+    region::until(core())
+}
+
+/// Runs `f` with cancellation held back until it returns: of the task, and of the regions entered outside.
 pub(crate) fn shield<R>(f: impl FnOnce() -> R) -> R {
-    struct Unshield<'a>(&'a Header);
+    struct Unshield<'a> {
+        core: &'a ThreadCore,
+        hidden: *const (),
+    }
 
     impl Drop for Unshield<'_> {
         fn drop(&mut self) {
-            self.0.shield.set(self.0.shield.get() - 1);
+            self.core.shield.set(self.core.shield.get() - 1);
+            self.core.region.set(self.hidden);
+            // The interrupt for one of them may have been taken, in vain, while they were hidden.
+            if !self.hidden.is_null() && region::outermost_over(self.core).is_some() {
+                self.core.state.interrupt_self();
+            }
         }
     }
 
-    let _unshield = current::task().map(|task| {
-        task.shield.set(task.shield.get() + 1);
-        Unshield(task)
-    });
+    let core = core();
+    core.shield.set(core.shield.get() + 1);
+    let _unshield = Unshield { core, hidden: core.region.replace(ptr::null()) };
     f()
 }

@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::num::NonZeroU64;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use super::state::State;
@@ -42,10 +42,14 @@ pub(crate) struct ThreadCore {
     pub(crate) id: NonZeroU64,
     /// Written by the owner (before a wait begins) and by the one claimer of that wait, never at the same time.
     pub(crate) ended: Cell<Ended>,
+    /// The innermost [`Region`](super::region::Region) that ends waits early; null without one. The owner's alone.
+    pub(crate) region: Cell<*const ()>,
+    /// While this is above 0 no cancellation is delivered. The owner's alone.
+    pub(crate) shield: Cell<u32>,
 }
 
-// SAFETY: `state` and `refs` are atomics, the plain fields don't change, and `ended` changes hands with the
-// claim (see its field).
+// SAFETY: `state` and `refs` are atomics; the plain fields don't change, but for `ended`, which changes hands with the
+// claim, and for two that only the owner touches (see the fields).
 unsafe impl Sync for ThreadCore {}
 
 impl ThreadCore {
@@ -65,6 +69,8 @@ impl ThreadCore {
             id,
             name,
             ended: Cell::new(Ended::Woken),
+            region: Cell::new(ptr::null()),
+            shield: Cell::new(0),
         }
     }
 
@@ -152,7 +158,7 @@ impl CoreRef {
         }
     }
 
-    /// Asks the task or thread to unwind at its current or next wait.
+    /// Asks the task to unwind at its current or next wait.
     pub(crate) fn cancel(&self) {
         if self.state.cancel() {
             // SAFETY: `cancel` has claimed the wait for us.

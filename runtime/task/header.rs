@@ -100,8 +100,6 @@ pub(crate) struct Header {
     /// When the current wait times out, if it does.
     pub(crate) deadline: Cell<Option<Instant>>,
     pub(crate) wait: Cell<WaitInfo>,
-    /// While this is above 0 no cancellation is delivered.
-    pub(crate) shield: Cell<u32>,
     /// The task-local values, once there are some.
     pub(crate) locals: Place,
     pub(crate) join: JoinWord,
@@ -135,7 +133,6 @@ impl Header {
             bound: Cell::new(false),
             vtable,
             stage: Cell::new(Stage::Unstarted),
-            shield: Cell::new(0),
             parking: Cell::new(Parking::Allowed),
             class,
             preempt: Cell::new(None),

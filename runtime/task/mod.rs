@@ -2,6 +2,7 @@
 //!
 //! Knows no scheduler: a task carries the function that makes it ready again.
 
+pub(crate) mod bounds;
 pub(crate) mod cancel;
 pub(crate) mod cell;
 pub(crate) mod cell_cache;
@@ -25,8 +26,10 @@ pub(crate) mod park;
 pub(crate) mod parker;
 pub(crate) mod preempt;
 pub(crate) mod reason;
+pub(crate) mod region;
 pub(crate) mod state;
 pub(crate) mod thread_parker;
+pub(crate) mod unwind;
 pub(crate) mod waiter;
 
 pub(crate) use core::Outcome;

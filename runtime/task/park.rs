@@ -18,7 +18,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::time::Instant;
 
-use super::cancel;
+use super::bounds::Bounds;
 use super::core::{Ended, Outcome, ThreadCore};
 use super::current::{self, context};
 use super::fiber::Commit;
@@ -60,7 +60,7 @@ pub(crate) struct Wait {
 /// `commit` publishes the wait, usually by unlocking a queue that a node is in. It returns true to stay parked, or
 /// false if it has itself claimed this parker and wants it to go on at once. It must not panic.
 ///
-/// Unwinds with the cancellation's payload if the task is cancelled. `commit` may then have run, or been dropped
+/// Unwinds if the task is cancelled, or the [region](super::region) that it is in is over. `commit` may then have run, or been dropped
 /// unrun; so the caller needs a guard whose `Drop` takes its node out of the queue on every way out.
 #[inline(always)]
 pub(crate) fn park(wait: Wait, commit: impl FnOnce() -> bool) -> Outcome {
@@ -87,23 +87,27 @@ fn park_task(task: &Header, kind: Kind, wait: Wait, commit: impl FnOnce() -> boo
         drop(commit);
         refuse_to_park(task);
     }
-    if wait.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+    let bounds = Bounds::of(&task.core, wait.deadline);
+    if bounds.have_passed() {
         // Too late to wait: neither a switch nor a timer, which a busy worker might come to much later.
         drop(commit);
-        let woken = kind == Kind::Token && task.core.state.take_token();
-        return if woken { Outcome::Woken } else { Outcome::TimedOut };
+        if kind == Kind::Token && task.core.state.take_token() {
+            return Outcome::Woken;
+        }
+        bounds.deliver(&task.core);
+        return Outcome::TimedOut;
     }
     // Before the wait begins: from then on the field is the claimer's.
     task.core.ended.set(Ended::Woken);
-    match task.core.state.begin_wait(kind, cancel::is_masked(task)) {
+    match bounds.begin(&task.core, kind) {
         Begin::Begun => {}
         Begin::HadToken => return Outcome::Woken,
-        Begin::Cancelled => {
+        Begin::Cancelled | Begin::Interrupted => {
             drop(commit);
-            cancel::unwind();
+            bounds.unwind(&task.core);
         }
     }
-    task.deadline.set(wait.deadline);
+    task.deadline.set(bounds.deadline());
     task.wait.set(WaitInfo { reason: wait.reason, object: wait.object });
 
     let mut pending = PendingCommit {
@@ -120,11 +124,7 @@ fn park_task(task: &Header, kind: Kind, wait: Wait, commit: impl FnOnce() -> boo
     }
 
     task.wait.set(WaitInfo { reason: Reason::None, object: ptr::null() });
-    match task.core.ended.get() {
-        Ended::Woken => Outcome::Woken,
-        Ended::TimedOut => Outcome::TimedOut,
-        Ended::Cancelled => cancel::unwind(),
-    }
+    bounds.outcome(&task.core)
 }
 
 /// A commit on the parked stack; the worker knows only its first field.

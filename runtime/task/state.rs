@@ -7,22 +7,30 @@
 //! | --- | --- | --- | --- |
 //! | `WAITING` | `begin_wait` | the claim | owner sets, the claimer clears |
 //! | `FOR_TOKEN` | `begin_wait(Token)`: an `unpark` may claim | with `WAITING` | the same |
-//! | `SHIELDED` | `begin_wait` under a shield: a canceller may not claim | with `WAITING` | the same |
 //! | `TOKEN` | `unpark` outside of a token wait | `begin_wait(Token)` or `take_token` consumes it | anybody sets, owner clears |
 //! | `CANCELLED` | `cancel` | never: it is sticky | anybody |
+//! | `INTERRUPTED` | `interrupt`: a [region](super::region) of the owner has been ended | `take_interrupt`, before the owner looks which | anybody sets, owner clears |
+//! | the depth | `begin_wait`: how many shields the wait is under | with `WAITING` | as `WAITING` |
 //!
 //! | transition | from | to | returns |
 //! | --- | --- | --- | --- |
-//! | `begin_wait` | running, no `CANCELLED` or shielded | `WAITING` and the kind's bits | `Begun` |
-//! | `begin_wait` | `CANCELLED`, not shielded | unchanged | `Cancelled` |
+//! | `begin_wait` | running, nothing below applies | `WAITING`, the kind's bits, the depth | `Begun` |
+//! | `begin_wait` | `CANCELLED`, at depth 0 | unchanged | `Cancelled` |
+//! | `begin_wait` | `INTERRUPTED`, at a depth below `UNWINDING` | unchanged | `Interrupted` |
 //! | `begin_wait(Token)` | `TOKEN` | `TOKEN` cleared | `HadToken` |
 //! | `claim` | `WAITING` | running | true, else false |
 //! | `unpark` | `WAITING` and `FOR_TOKEN` | running | true: the caller has the claim |
 //! | `unpark` | anything else | `TOKEN` set | false |
-//! | `cancel` | `WAITING`, not `SHIELDED` | running, `CANCELLED` | true: the caller has the claim |
+//! | `cancel` | `WAITING` at depth 0 | running, `CANCELLED` | true: the caller has the claim |
 //! | `cancel` | anything else | `CANCELLED` set | false |
+//! | `interrupt(depth)` | `WAITING` at that depth | running, `INTERRUPTED` | true: the caller has the claim |
+//! | `interrupt(depth)` | anything else | `INTERRUPTED` set | false |
 //!
 //! After its end a task never waits again, so a late `unpark` or `cancel` sets a bit that nobody reads.
+//!
+//! A region that was entered under `n` shields ends waits at depth `n` alone: inside of a further shield the region is
+//! hidden, and outside of one that it was entered in it no longer exists. So a claim by `interrupt` always has an ended
+//! region to unwind to, and no wait ends for nothing: what it waited for would be lost.
 //!
 //! `WAITING` is set *before* the wait is published, so whoever finds a published waiter can claim it. It may be
 //! claimed, and its task queued, before the task has switched away: that is harmless, because only its home worker can
@@ -32,10 +40,16 @@ use crate::util::atomic::{AtomicU32, Ordering};
 
 const WAITING: u32 = 1 << 0;
 const FOR_TOKEN: u32 = 1 << 1;
-const SHIELDED: u32 = 1 << 2;
-const WAIT_BITS: u32 = WAITING | FOR_TOKEN | SHIELDED;
-const TOKEN: u32 = 1 << 3;
-const CANCELLED: u32 = 1 << 4;
+const TOKEN: u32 = 1 << 2;
+const CANCELLED: u32 = 1 << 3;
+const INTERRUPTED: u32 = 1 << 4;
+/// The depth's lowest bit; it takes all bits from there on.
+const DEPTH_UNIT: u32 = 1 << 8;
+const DEPTH: u32 = !(DEPTH_UNIT - 1);
+const WAIT_BITS: u32 = WAITING | FOR_TOKEN | DEPTH;
+
+/// The depth of a wait that nobody may end early: its owner is unwinding already.
+pub(crate) const UNWINDING: u32 = DEPTH / DEPTH_UNIT;
 
 /// See the head of this file.
 pub(crate) struct State(AtomicU32);
@@ -58,6 +72,8 @@ pub(crate) enum Begin {
     HadToken,
     /// A cancellation is pending, and no wait has begun.
     Cancelled,
+    /// A region may have been ended, and no wait has begun.
+    Interrupted,
 }
 
 impl State {
@@ -71,21 +87,21 @@ impl State {
         Self(AtomicU32::new(0))
     }
 
-    /// Owner only: enters a wait, unless there is a reason not to.
+    /// Owner only: enters a wait under `depth` shields, or at [`UNWINDING`], unless there is a reason not to.
     #[inline]
-    pub(crate) fn begin_wait(&self, kind: Kind, shielded: bool) -> Begin {
-        let mut bits = WAITING;
+    pub(crate) fn begin_wait(&self, kind: Kind, depth: u32) -> Begin {
+        debug_assert!(depth <= UNWINDING);
+        let mut bits = WAITING | (depth * DEPTH_UNIT);
         if kind == Kind::Token {
             bits |= FOR_TOKEN;
-        }
-        if shielded {
-            bits |= SHIELDED;
         }
         // The common case is a first guess of "nothing set": one compare-and-swap and no load before it.
         let mut current = 0;
         loop {
-            let (next, begin) = if current & CANCELLED != 0 && !shielded {
+            let (next, begin) = if current & CANCELLED != 0 && depth == 0 {
                 (current, Begin::Cancelled)
+            } else if current & INTERRUPTED != 0 && depth < UNWINDING {
+                (current, Begin::Interrupted)
             } else if kind == Kind::Token && current & TOKEN != 0 {
                 (current & !TOKEN, Begin::HadToken)
             } else {
@@ -143,7 +159,7 @@ impl State {
     pub(crate) fn cancel(&self) -> bool {
         let mut current = self.0.load(Ordering::Relaxed);
         loop {
-            let claims = current & WAITING != 0 && current & SHIELDED == 0;
+            let claims = current & (WAITING | DEPTH) == WAITING;
             let next = (if claims { current & !WAIT_BITS } else { current }) | CANCELLED;
             // Ordering: as in `claim`.
             match self.0.compare_exchange_weak(current, next, Ordering::AcqRel, Ordering::Relaxed) {
@@ -151,6 +167,34 @@ impl State {
                 Err(actual) => current = actual,
             }
         }
+    }
+
+    /// Tells the owner that a region of its own, entered under `depth` shields, has been ended. True: the caller has
+    /// claimed the current wait and must end it. The region still exists.
+    pub(crate) fn interrupt(&self, depth: u32) -> bool {
+        let mut current = self.0.load(Ordering::Relaxed);
+        loop {
+            let claims = current & (WAITING | DEPTH) == WAITING | (depth * DEPTH_UNIT);
+            let next = (if claims { current & !WAIT_BITS } else { current }) | INTERRUPTED;
+            // Release: pairs with the Acquire in `take_interrupt`; the owner sees that the region was ended. Else as in
+            // `claim`.
+            match self.0.compare_exchange_weak(current, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return claims,
+                Err(actual) => current = actual,
+            }
+        }
+    }
+
+    /// Owner only, outside of a wait and before it looks at its regions: whoever ends one from now on sets the bit again.
+    pub(crate) fn take_interrupt(&self) {
+        // Acquire: pairs with the Release in `interrupt`.
+        self.0.fetch_and(!INTERRUPTED, Ordering::Acquire);
+    }
+
+    /// Owner only: makes the next wait that can be interrupted look at the regions.
+    pub(crate) fn interrupt_self(&self) {
+        // Relaxed: what the owner will look for is its own, or was visible to it when it took the interrupt.
+        self.0.fetch_or(INTERRUPTED, Ordering::Relaxed);
     }
 
     /// Owner only: whether a cancellation has been asked for.
@@ -169,8 +213,8 @@ mod tests {
         let state = State::new();
         assert!(!state.unpark());
         assert!(!state.unpark());
-        assert_eq!(state.begin_wait(Kind::Token, false), Begin::HadToken);
-        assert_eq!(state.begin_wait(Kind::Token, false), Begin::Begun);
+        assert_eq!(state.begin_wait(Kind::Token, 0), Begin::HadToken);
+        assert_eq!(state.begin_wait(Kind::Token, 0), Begin::Begun);
         assert!(state.unpark());
         assert!(!state.claim());
     }
@@ -179,31 +223,52 @@ mod tests {
     fn an_internal_wait_does_not_consume_the_token() {
         let state = State::new();
         state.unpark();
-        assert_eq!(state.begin_wait(Kind::Node, false), Begin::Begun);
+        assert_eq!(state.begin_wait(Kind::Node, 0), Begin::Begun);
         assert!(!state.unpark());
         assert!(state.claim());
-        assert_eq!(state.begin_wait(Kind::Token, false), Begin::HadToken);
+        assert_eq!(state.begin_wait(Kind::Token, 0), Begin::HadToken);
     }
 
     #[test]
     fn a_claim_by_another_leaves_nothing_for_unpark_to_claim() {
         let state = State::new();
-        assert_eq!(state.begin_wait(Kind::Token, false), Begin::Begun);
+        assert_eq!(state.begin_wait(Kind::Token, 0), Begin::Begun);
         assert!(state.claim());
         assert!(!state.unpark(), "the wait is over: this is a token for the next one");
-        assert_eq!(state.begin_wait(Kind::Token, false), Begin::HadToken);
+        assert_eq!(state.begin_wait(Kind::Token, 0), Begin::HadToken);
     }
 
     #[test]
     fn cancellation_is_sticky_and_respects_the_shield() {
         let state = State::new();
-        assert_eq!(state.begin_wait(Kind::Node, true), Begin::Begun);
+        assert_eq!(state.begin_wait(Kind::Node, 1), Begin::Begun);
         assert!(!state.cancel());
         assert!(state.claim());
         for _ in 0..2 {
-            assert_eq!(state.begin_wait(Kind::Node, false), Begin::Cancelled);
+            assert_eq!(state.begin_wait(Kind::Node, 0), Begin::Cancelled);
         }
-        assert_eq!(state.begin_wait(Kind::Node, true), Begin::Begun);
+        assert_eq!(state.begin_wait(Kind::Node, 1), Begin::Begun);
+    }
+
+    #[test]
+    fn an_interrupt_ends_waits_at_its_own_depth_alone() {
+        for depth in [0, 1, 2, UNWINDING] {
+            let state = State::new();
+            assert_eq!(state.begin_wait(Kind::Node, depth), Begin::Begun);
+            assert_eq!(state.interrupt(1), depth == 1);
+            assert_eq!(state.claim(), depth != 1);
+        }
+    }
+
+    #[test]
+    fn an_interrupt_outside_of_a_wait_is_met_by_the_next_one_unless_the_owner_unwinds() {
+        let state = State::new();
+        assert!(!state.interrupt(3));
+        assert_eq!(state.begin_wait(Kind::Node, UNWINDING), Begin::Begun);
+        assert!(state.claim());
+        assert_eq!(state.begin_wait(Kind::Node, 0), Begin::Interrupted);
+        state.take_interrupt();
+        assert_eq!(state.begin_wait(Kind::Node, 0), Begin::Begun);
     }
 }
 
@@ -219,7 +284,7 @@ mod loom_tests {
     fn loom_waker_timer_and_canceller_claim_a_wait_once() {
         loom::model(|| {
             let shared = Arc::new((State::new(), AtomicUsize::new(0)));
-            assert_eq!(shared.0.begin_wait(Kind::Node, false), Begin::Begun);
+            assert_eq!(shared.0.begin_wait(Kind::Node, 0), Begin::Begun);
             let racers: Vec<_> = [State::claim as fn(&State) -> bool, State::claim, State::cancel]
                 .into_iter()
                 .map(|race| {
@@ -291,7 +356,7 @@ mod loom_tests {
                 // SAFETY: as above.
                 unsafe { *ended = 0 }
             });
-            let begin = fields.state.begin_wait(Kind::Node, false);
+            let begin = fields.state.begin_wait(Kind::Node, 0);
             let mut won = 0;
             for racer in racers {
                 won += u32::from(racer.join().unwrap());
@@ -318,13 +383,56 @@ mod loom_tests {
                 let state = state.clone();
                 thread::spawn(move || state.cancel())
             };
-            let begin = state.begin_wait(Kind::Node, false);
+            let begin = state.begin_wait(Kind::Node, 0);
             let claimed = canceller.join().unwrap();
             match begin {
                 Begin::Begun => assert!(claimed, "the wait was there, or the flag was"),
                 other => assert_eq!(other, Begin::Cancelled),
             }
-            assert_eq!(state.begin_wait(Kind::Node, false), Begin::Cancelled);
+            assert_eq!(state.begin_wait(Kind::Node, 0), Begin::Cancelled);
+        });
+    }
+
+    /// The owner's part of a park with a region, as `park` in `park.rs` and `Region` do it: true if the wait began.
+    fn begin_unless_ended(state: &State, ended: &AtomicUsize) -> bool {
+        loop {
+            match state.begin_wait(Kind::Node, 0) {
+                Begin::Interrupted => {
+                    state.take_interrupt();
+                    if ended.load(Ordering::Relaxed) != 0 {
+                        state.interrupt_self();
+                        return false;
+                    }
+                }
+                begin => {
+                    assert_eq!(begin, Begin::Begun);
+                    return true;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn loom_the_end_of_a_region_is_delivered_now_or_at_the_next_wait() {
+        loom::model(|| {
+            let shared = Arc::new((State::new(), AtomicUsize::new(0)));
+            // An interrupt for another region, hidden or gone, must not hide this one's.
+            let other = {
+                let shared = shared.clone();
+                thread::spawn(move || assert!(!shared.0.interrupt(1)))
+            };
+            let ender = {
+                let shared = shared.clone();
+                thread::spawn(move || {
+                    shared.1.store(1, Ordering::Relaxed);
+                    shared.0.interrupt(0)
+                })
+            };
+            let begun = begin_unless_ended(&shared.0, &shared.1);
+            other.join().unwrap();
+            let claimed = ender.join().unwrap();
+            assert_eq!(begun, claimed, "the wait has an end exactly if it has begun");
+            assert!(!begin_unless_ended(&shared.0, &shared.1), "it is sticky");
         });
     }
 
@@ -339,7 +447,7 @@ mod loom_tests {
                     shared.0.unpark()
                 })
             };
-            let begin = shared.0.begin_wait(Kind::Token, false);
+            let begin = shared.0.begin_wait(Kind::Token, 0);
             if begin == Begin::HadToken {
                 assert_eq!(
                     shared.1.load(Ordering::Relaxed),

@@ -12,6 +12,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
+use super::bounds::Bounds;
 use super::core::{CoreRef, Ended, Outcome, ThreadCore};
 use super::current::{self, context};
 use super::state::{Begin, Kind};
@@ -57,21 +58,23 @@ pub(crate) fn park(kind: Kind, deadline: Option<Instant>, commit: impl FnOnce() 
     let core = current_core();
     // SAFETY: the thread keeps its own parker alive; the core is the first field of a `ThreadParker`.
     let parker: &ThreadParker = unsafe { core.cast().as_ref() };
+    let bounds = Bounds::of(&parker.core, deadline);
     // Relaxed: the last claimer is done with the word, and the next one finds us only through `begin_wait`'s Release.
     parker.signal.store(0, Ordering::Relaxed);
     // Before the wait begins: from then on the field is the claimer's.
     parker.core.ended.set(Ended::Woken);
-    // Plain threads can't be cancelled: nobody has a handle that could.
-    if parker.core.state.begin_wait(kind, true) == Begin::HadToken {
-        return Outcome::Woken;
+    match bounds.begin(&parker.core, kind) {
+        Begin::Begun => {}
+        Begin::HadToken => return Outcome::Woken,
+        Begin::Cancelled | Begin::Interrupted => {
+            drop(commit);
+            bounds.unwind(&parker.core);
+        }
     }
     if commit() {
-        parker.sleep(deadline);
+        parker.sleep(bounds.deadline());
     }
-    match parker.core.ended.get() {
-        Ended::TimedOut => Outcome::TimedOut,
-        Ended::Woken | Ended::Cancelled => Outcome::Woken,
-    }
+    bounds.outcome(&parker.core)
 }
 
 impl ThreadParker {

@@ -8,7 +8,8 @@
 //!
 //! A task can be cancelled: by [`JoinHandle::cancel`], and when its runtime ends. Its current or next park then unwinds,
 //! so its destructors run. Every function that says "parks" can do so. It is sticky: a task that catches the unwinding
-//! meets it again at its next park. While a task unwinds, for whatever reason, nothing is thrown into it.
+//! meets it again at its next park. While a task unwinds, for whatever reason, nothing is thrown into it. Timeouts and
+//! tokens do the same for a part of a task's calls: see [`cancel`](crate::cancel).
 
 mod blocking;
 mod builder;
@@ -30,6 +31,7 @@ pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use spawn::{spawn, spawn_local, try_spawn};
 pub use std::thread::{AccessError, LocalKey, Result, available_parallelism, panicking};
 
+use crate::task::cancel::is_in_region;
 use crate::task::park::{park_for_token, yield_task};
 use crate::task::{Outcome, Reason, Wait, checkpoint, current as context, park as park_task};
 
@@ -75,7 +77,7 @@ pub fn yield_now() {
 /// A task costs one entry in its worker's timers meanwhile. A worker that sleeps wakes on time, to about 50 µs; a busy
 /// one looks at its timers every 200 µs or, if its tasks run longer than that, whenever one of them lets go.
 pub fn sleep(duration: Duration) {
-    if context::task().is_none() {
+    if is_plain() {
         return std::thread::sleep(duration);
     }
     if duration.is_zero() {
@@ -86,13 +88,18 @@ pub fn sleep(duration: Duration) {
 
 /// Sleeps until `deadline`, or not at all if that has passed. Parks the task, or blocks the thread.
 pub fn sleep_until(deadline: Instant) {
-    if context::task().is_none() {
+    if is_plain() {
         return std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
     }
     if deadline <= Instant::now() {
         return checkpoint();
     }
     sleep_task(Some(deadline));
+}
+
+/// Whether this is a plain thread whose waits nothing ends early.
+fn is_plain() -> bool {
+    context::task().is_none() && !is_in_region()
 }
 
 /// Sleeps until the deadline; for ever without one, until cancelled.
