@@ -199,10 +199,16 @@ end!(PipeWriter, io::PipeWriter, Direction::Write, write, set_write_timeout, set
 
 impl Read for &PipeReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return self.source.run_empty(self.call(), |mut pipe| pipe.read(buf));
+        }
         self.source.run(self.call(), |mut pipe| pipe.read(buf))
     }
 
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        if bufs.iter().all(|buf| buf.is_empty()) {
+            return self.source.run_empty(self.call(), |mut pipe| pipe.read_vectored(bufs));
+        }
         self.source.run(self.call(), |mut pipe| pipe.read_vectored(bufs))
     }
 }
@@ -219,10 +225,16 @@ impl Read for PipeReader {
 
 impl Write for &PipeWriter {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return self.source.run_empty(self.call(), |mut pipe| pipe.write(buf));
+        }
         self.source.run(self.call(), |mut pipe| pipe.write(buf))
     }
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        if bufs.iter().all(|buf| buf.is_empty()) {
+            return self.source.run_empty(self.call(), |mut pipe| pipe.write_vectored(bufs));
+        }
         self.source.run(self.call(), |mut pipe| pipe.write_vectored(bufs))
     }
 

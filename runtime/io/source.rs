@@ -250,6 +250,30 @@ impl<T: AsFd> Source<T> {
         })
     }
 
+    /// [`run`](Self::run) for a call of a byte stream that has no bytes to move, and so nothing to wait for: 0 where others
+    /// would wait.
+    #[cold]
+    pub(crate) fn run_empty(
+        &self,
+        call: Call<'_>,
+        mut op: impl FnMut(&T) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        checkpoint();
+        if self.registration.look(call.direction).is_closed() {
+            return Err(closed());
+        }
+        if call.limit.is_over() {
+            return Err(timed_out());
+        }
+        loop {
+            match op(&self.io) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+                done => return done,
+            }
+        }
+    }
+
     /// Lets calls that wait in `direction` look at their limit again.
     pub(crate) fn wake(&self, direction: Direction) {
         self.registration.nudge(direction);

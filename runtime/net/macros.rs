@@ -338,7 +338,7 @@ macro_rules! stream_methods {
         ///
         /// As a read.
         pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-            self.inner.receive("peek", buf, libc::MSG_PEEK)
+            self.inner.peek(buf)
         }
     };
 }

@@ -280,40 +280,82 @@ impl<T: ByteStream> Socket<T> {
     /// A byte stream's read.
     #[inline]
     pub(super) fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        if !T::SHORT_READ_EMPTIES {
-            return self.receive("read", buf, 0);
-        }
-        self.run_stream(Direction::Read, "read", buf.len(), |io| {
+        self.run_read("read", buf.len(), |io| {
             SockRef::from(io).recv_with_flags(uninit(buf), libc::MSG_DONTWAIT)
         })
+    }
+
+    pub(super) fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+            return self
+                .run_empty(Direction::Read, "peek", |io| SockRef::from(io).recv_with_flags(&mut [], flags));
+        }
+        self.receive("peek", buf, libc::MSG_PEEK)
     }
 
     pub(super) fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let count = bufs.len().min(MAX_VECTORS);
         let bufs = &mut bufs[..count];
         let len = bufs.iter().map(|buf| buf.len()).sum();
-        let bufs = uninit_vector(bufs);
-        let op = |io: &T| Ok(SockRef::from(io).recv_vectored_with_flags(bufs, libc::MSG_DONTWAIT)?.0);
-        if T::SHORT_READ_EMPTIES {
-            self.run_stream(Direction::Read, "read", len, op)
-        } else {
-            self.run(Direction::Read, "read", op)
+        if len == 0 {
+            return self.run_empty(Direction::Read, "read", |_| Ok(0));
         }
+        let bufs = uninit_vector(bufs);
+        self.run_read("read", len, |io| {
+            Ok(SockRef::from(io).recv_vectored_with_flags(bufs, libc::MSG_DONTWAIT)?.0)
+        })
     }
 
     #[inline]
     pub(super) fn write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.run_stream(Direction::Write, "write", buf.len(), |io| {
-            SockRef::from(io).send_with_flags(buf, SEND_FLAGS)
-        })
+        let op = |io: &T| SockRef::from(io).send_with_flags(buf, SEND_FLAGS);
+        if buf.is_empty() {
+            return self.run_empty(Direction::Write, "write", op);
+        }
+        self.run_stream(Direction::Write, "write", buf.len(), op)
     }
 
     pub(super) fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let bufs = &bufs[..bufs.len().min(MAX_VECTORS)];
         let len = bufs.iter().map(|buf| buf.len()).sum();
+        if len == 0 {
+            return self.run_empty(Direction::Write, "write", |_| Ok(0));
+        }
         self.run_stream(Direction::Write, "write", len, |io| {
             SockRef::from(io).send_vectored_with_flags(bufs, SEND_FLAGS)
         })
+    }
+
+    #[inline]
+    fn run_read(
+        &self,
+        what: &'static str,
+        len: usize,
+        op: impl FnMut(&T) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        if len == 0 {
+            self.run_empty(Direction::Read, what, op)
+        } else if T::SHORT_READ_EMPTIES {
+            self.run_stream(Direction::Read, what, len, op)
+        } else {
+            self.run(Direction::Read, what, op)
+        }
+    }
+
+    /// A call without bytes never waits: the kernel is asked, for its errors, where std asks it.
+    #[cold]
+    fn run_empty(
+        &self,
+        direction: Direction,
+        what: &'static str,
+        mut op: impl FnMut(&T) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        if self.is_nonblocking() {
+            return op(self.get());
+        }
+        let done = self.source.run_empty(self.call(direction), op);
+        done.map_err(|error| self.explain(error, direction, what))
     }
 }
 

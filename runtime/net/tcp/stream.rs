@@ -19,7 +19,7 @@ use crate::poll::Direction;
 ///
 /// Reads and writes through a shared reference too, so one task can read while another writes; see also
 /// [`into_split`](Self::into_split). Several tasks may even wait in the same direction; each byte goes to one
-/// of them. Dropping the last handle closes the connection.
+/// of them. A call without any bytes to move never waits. Dropping the last handle closes the connection.
 ///
 /// # Cancellation
 ///

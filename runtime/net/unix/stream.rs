@@ -21,7 +21,7 @@ use crate::poll::Direction;
 /// A Unix stream socket: [`std::os::unix::net::UnixStream`], parked instead of blocking.
 ///
 /// What is said of a [`TcpStream`](crate::net::TcpStream) about sharing, cancellation and cost holds here
-/// too.
+/// too. So does that calls without any bytes to move never wait; a read of std's into an empty buffer does here.
 ///
 /// # Examples
 ///
