@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use fibra::net::{TcpListener, TcpStream};
-use net::{SHORT, everywhere, listener};
+use net::{ClosedPort, SHORT, everywhere, listener};
 use support::{PATIENCE, fd_count, in_child, wait_until};
 
 /// An address that answers nothing: its listener's queue is full, so the kernel drops what comes. Works as
@@ -33,15 +33,11 @@ impl Blackhole {
     }
 }
 
-/// An address where nobody listens.
-fn closed_port() -> SocketAddr {
-    listener().local_addr().unwrap()
-}
-
 #[test]
 fn a_refusal_has_stds_kind_and_names_the_address() {
     everywhere(|| {
-        let addr = closed_port();
+        let closed = ClosedPort::new();
+        let addr = closed.addr;
         let error = TcpStream::connect(addr).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         assert!(error.to_string().contains(&addr.to_string()), "{error}");
@@ -54,7 +50,7 @@ fn a_refusal_has_stds_kind_and_names_the_address() {
 fn no_address_and_no_time_are_refused() {
     everywhere(|| {
         assert_eq!(TcpStream::connect(&[][..]).unwrap_err().kind(), ErrorKind::InvalidInput);
-        let error = TcpStream::connect_timeout(&closed_port(), Duration::ZERO).unwrap_err();
+        let error = TcpStream::connect_timeout(&ClosedPort::new().addr, Duration::ZERO).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
     });
 }
@@ -106,8 +102,8 @@ fn the_next_address_is_tried_when_one_refuses() {
     everywhere(|| {
         let listener = listener();
         let good = listener.local_addr().unwrap();
-        let mut addrs: Vec<_> = (0..5).map(|_| closed_port()).collect();
-        addrs.push(good);
+        let closed = [(); 5].map(|()| ClosedPort::new());
+        let addrs: Vec<_> = closed.iter().map(|closed| closed.addr).chain([good]).collect();
         let mut stream = TcpStream::connect(&addrs[..]).unwrap();
         assert_eq!(stream.peer_addr().unwrap(), good);
         // What came out is a stream like any other.
@@ -154,7 +150,8 @@ fn an_answer_that_comes_after_the_next_attempt_began_still_wins() {
 #[test]
 fn when_all_addresses_fail_each_is_named() {
     everywhere(|| {
-        let addrs = [closed_port(), closed_port(), closed_port()];
+        let closed = [(); 3].map(|()| ClosedPort::new());
+        let addrs = closed.each_ref().map(|closed| closed.addr);
         let error = TcpStream::connect(&addrs[..]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         for addr in addrs {
@@ -181,12 +178,13 @@ fn attempts_leave_no_descriptor_behind_whether_won_lost_timed_out_or_cancelled()
         fibra::run(|| {
             let hole = Blackhole::new();
             let good = listener();
-            let addrs = [closed_port(), hole.addr, good.local_addr().unwrap()];
+            let closed = [(); 2].map(|()| ClosedPort::new());
+            let addrs = [closed[0].addr, hole.addr, good.local_addr().unwrap()];
             let before = fd_count();
             drop(TcpStream::connect(&addrs[..]).unwrap());
             drop(good.accept().unwrap());
             assert_eq!(fd_count(), before);
-            TcpStream::connect(&[closed_port(), closed_port()][..]).unwrap_err();
+            TcpStream::connect(&closed.each_ref().map(|closed| closed.addr)[..]).unwrap_err();
             TcpStream::connect_timeout(&hole.addr, SHORT).unwrap_err();
             assert_eq!(fd_count(), before);
             // Several attempts have an epoll instance beside the first one's socket.

@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 use fibra::io::Source;
 use fibra::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
 use fibra::{Builder, Cancelled, Handle, channel};
-use socket2::{Domain, Socket, Type};
 use support::{OnDrop, PATIENCE, fd_count};
 
 /// A small generator of random numbers (splitmix64).
@@ -412,11 +411,10 @@ fn from_outside(world: &Arc<World>, handle: &Handle, seed: u64, steps: usize) {
 /// One runtime from start to end.
 fn round(workers: usize, seed: u64, steps: usize) {
     let listener = net::listener();
-    let taken = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    taken.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let closed = net::ClosedPort::new();
     let world = Arc::new(World {
         echo: listener.local_addr().unwrap(),
-        closed: taken.local_addr().unwrap().as_socket().unwrap(),
+        closed: closed.addr,
         open: AtomicUsize::new(0),
         checked: AtomicU64::new(0),
         echoed: AtomicU64::new(0),
@@ -442,7 +440,7 @@ fn round(workers: usize, seed: u64, steps: usize) {
     });
     support::wait_until("the server has seen all go", || world.open.load(Ordering::Relaxed) == 0);
     stop.close();
-    drop((runtime, taken));
+    drop((runtime, closed));
     assert!(world.checked.load(Ordering::Relaxed) <= world.echoed.load(Ordering::Relaxed));
 }
 

@@ -1,5 +1,7 @@
 //! `ureq`, unchanged, over our sockets through its pluggable transport: an HTTP client whose calls park the task.
 
+#[path = "support/net.rs"]
+mod net;
 mod support;
 
 #[path = "../examples/shared/ureq_transport.rs"]
@@ -150,7 +152,8 @@ fn a_limit_on_the_whole_request_is_kept() {
 #[test]
 fn a_closed_port_is_an_error_that_says_so() {
     fibra::run(|| {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let closed = net::ClosedPort::new();
+        let address = closed.addr;
         let error = agent(None).get(format!("http://{address}/")).call().unwrap_err();
         let Error::Io(error) = error else { panic!("{error}") };
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);

@@ -3,9 +3,11 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use fibra::net::{TcpListener, TcpStream};
+use socket2::{Domain, Socket, Type};
 
 use super::support::within_patience;
 
@@ -48,4 +50,18 @@ pub fn fill(stream: &TcpStream) -> usize {
     }
     stream.set_nonblocking(false).unwrap();
     sent
+}
+
+/// An address where nobody listens, and where nobody else can: the port is taken as long as this lives.
+pub struct ClosedPort {
+    pub addr: SocketAddr,
+    _taken: Socket,
+}
+
+impl ClosedPort {
+    pub fn new() -> Self {
+        let taken = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        taken.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        Self { addr: taken.local_addr().unwrap().as_socket().unwrap(), _taken: taken }
+    }
 }
