@@ -35,6 +35,24 @@ fn map_and_into_inner() {
 }
 
 #[test]
+fn conversions_formatting_and_unsizing() {
+    let lock: Mutex<i32> = 3.into();
+    assert_eq!(format!("{lock:?}"), "Mutex { data: 3 }");
+    let guard = lock.lock();
+    assert_eq!(format!("{lock:?}"), "Mutex { data: <locked> }");
+    drop(guard);
+    let mut lock = Mutex::<Vec<i32>>::default();
+    lock.get_mut().push(1);
+    let lock: Arc<Mutex<dyn Send + Sync>> = Arc::new(lock);
+    drop(lock.lock());
+    let lock: Box<Mutex<[i32]>> = Box::new(Mutex::new([1, 2]));
+    assert_eq!(lock.lock().len(), 2);
+    // Sendable data makes the lock shareable, as in std.
+    fn shareable<T: Send + Sync>(_: T) {}
+    shareable(Mutex::new(std::cell::Cell::new(1)));
+}
+
+#[test]
 fn a_guard_lives_across_a_park() {
     on_one_worker(|| {
         let lock = Arc::new(Mutex::new(Vec::new()));
@@ -206,55 +224,6 @@ fn a_panic_unlocks_and_poisons_nothing() {
         });
         assert!(holder.join().is_err());
         assert_eq!(*lock.lock(), 0);
-    });
-}
-
-#[test]
-fn a_cancelled_waiter_gets_the_lock_first_and_unwinds_at_its_next_wait() {
-    on_one_worker(|| {
-        let lock = Arc::new(Mutex::new(0));
-        let guard = lock.lock();
-        let waiter = spawn({
-            let lock = lock.clone();
-            move || {
-                *lock.lock() += 1;
-                fibra::thread::park();
-                unreachable!("the park unwinds");
-            }
-        });
-        yield_now();
-        waiter.cancel();
-        yield_now();
-        assert!(!waiter.is_finished());
-        drop(guard);
-        assert!(waiter.join().unwrap_err().is::<Cancelled>());
-        assert_eq!(*lock.lock(), 1);
-    });
-}
-
-#[test]
-fn a_cancelled_task_comes_back_from_unlocked_with_the_lock() {
-    on_one_worker(|| {
-        let lock = Arc::new(Mutex::new(0));
-        let guard = lock.lock();
-        let task = spawn({
-            let lock = lock.clone();
-            move || {
-                let mut guard = lock.lock();
-                MutexGuard::unlocked(&mut guard, fibra::thread::yield_now);
-                *guard += 1;
-            }
-        });
-        yield_now();
-        drop(guard);
-        yield_now();
-        // The task is outside of its lock now; it must take it again although it is cancelled and has to wait.
-        let guard = lock.lock();
-        task.cancel();
-        yield_now();
-        drop(guard);
-        task.join().unwrap();
-        assert_eq!(*lock.lock(), 1);
     });
 }
 

@@ -63,6 +63,16 @@ fn mapped_guards_and_into_inner() {
 }
 
 #[test]
+fn conversions_and_unsizing() {
+    let mut lock: RwLock<i32> = 3.into();
+    *lock.get_mut() += 1;
+    assert_eq!(lock.into_inner(), 4);
+    let lock: Arc<RwLock<[i32]>> = Arc::new(RwLock::new([1, 2]));
+    assert_eq!(lock.read().len(), 2);
+    assert!(RwLock::<Vec<i32>>::default().read().is_empty());
+}
+
+#[test]
 fn upgrade_and_downgrade_in_all_directions() {
     let lock = RwLock::new(0);
     let upgradable = lock.upgradable_read();
@@ -341,25 +351,6 @@ fn timeouts() {
     assert!(lock.try_read_for(Duration::MAX).is_some());
     assert!(lock.try_write_for(Duration::MAX).is_some());
     assert!(lock.try_upgradable_read_until(Instant::now()).is_some());
-}
-
-#[test]
-fn a_cancelled_waiter_gets_the_lock_first_and_unwinds_at_its_next_wait() {
-    on_one_worker(|| {
-        let lock = Shared::default();
-        let guard = lock.read();
-        let waiter = spawn_parked(&lock, |lock| {
-            lock.write().push(1);
-            fibra::thread::park();
-            unreachable!("the park unwinds");
-        });
-        waiter.cancel();
-        yield_now();
-        assert!(!waiter.is_finished());
-        drop(guard);
-        assert!(waiter.join().unwrap_err().is::<Cancelled>());
-        assert_eq!(*lock.read(), [1]);
-    });
 }
 
 #[test]

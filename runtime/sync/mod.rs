@@ -7,8 +7,9 @@
 //! **Fairness.** Who waits stands in a queue, first come, first served. A running task may take a [`Mutex`] or [`RwLock`]
 //! ahead of the queue; who has waited for more than a millisecond gets it handed over. A [`Semaphore`] is never passed.
 //!
-//! **Cancellation.** Waiting for a lock does not unwind, so a lock that is taken again after a wait of another kind is
-//! really held. All other waits unwind when the task is cancelled, and leave the object as if they had never begun.
+//! **Cancellation.** All waits unwind when the task is cancelled, and leave the object as if they had never begun. The
+//! exceptions are waits inside a guard's method (`unlocked`, `bump`, an upgrade) and the end of [`Condvar::wait`](lock_api::Condvar::wait):
+//! they take the lock first, since the guard is going to unlock it.
 
 mod barrier;
 mod condvar;

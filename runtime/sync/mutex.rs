@@ -1,54 +1,37 @@
-//! A mutual exclusion lock that parks.
+//! The mutual exclusion lock as its users see it.
 //!
-//! | state word | means |
-//! | --- | --- |
-//! | 0 | free, nobody waits |
-//! | `LOCKED` | held, nobody waits |
-//! | `LOCKED` and `WAITERS` | held; the holder must look into the queue when it unlocks |
-//! | `WAITERS` | free; somebody still queues, and a woken waiter is on its way to take the lock |
-//!
-//! | transition | who | how |
-//! | --- | --- | --- |
-//! | not `LOCKED` → `LOCKED` | anybody: the lock may be barged into | compare-and-swap, `WAITERS` is kept |
-//! | `LOCKED` → `LOCKED`, `WAITERS` | one who is about to queue, under the queue's lock | compare-and-swap |
-//! | `LOCKED` → 0 | the holder | compare-and-swap |
-//! | `LOCKED`, `WAITERS` → any of the four | the holder, under the queue's lock | store |
-//!
-//! Whoever holds the lock is alone in clearing `LOCKED`, and `WAITERS` changes only under the queue's lock. So a waiter
-//! that has set `WAITERS` while the lock is held, and queues before it releases the queue's lock, is seen by the holder.
-//! A woken waiter that finds the lock taken again queues at the front, and the holder that beat it will look there.
-//!
-//! Rejected: handing over at every unlock. A lock that is taken in a loop would then switch tasks every time, which
-//! costs ten times the critical section; so barging is the rule and the hand-over comes after [`PATIENCE`].
+//! The [raw lock](RawMutex) does the work, and [`lock_api`] wraps its guards. [`Mutex`] is a type of its own for one reason:
+//! `lock_api`'s `lock` and the guards' `unlocked` call the same method of the raw lock. A cancelled task must not unwind
+//! out of the second, where a guard waits for what it is going to unlock, and should unwind out of the first.
 
-use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{Duration, Instant};
+mod raw;
 
-use lock_api::GuardNoSend;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
 
-use crate::task::cancel::shield;
-use crate::task::waiter::{Claimed, End, Selected, WaitQueue, Waiter, Wake, wait_in};
-use crate::task::{Reason, Wait, checkpoint};
-use crate::util::AbortOnDrop;
-use crate::util::spin::SpinLock;
+pub use raw::RawMutex;
 
 /// A mutual exclusion lock with `parking_lot`'s API: no poisoning, and `const fn new`.
 ///
-/// [`lock`](lock_api::Mutex::lock) parks the task, or the thread if it is called from a plain OS thread; a guard may be
-/// held across anything that parks. Guards stay on the thread that made them (they are not `Send`).
+/// [`lock`](Mutex::lock) parks the task, or the thread if it is called from a plain OS thread; a guard may be held across
+/// anything that parks. Guards stay on the thread that made them (they are not `Send`). The other methods, `try_lock`,
+/// [`try_lock_for`](lock_api::Mutex::try_lock_for), [`try_lock_until`](lock_api::Mutex::try_lock_until),
+/// [`get_mut`](lock_api::Mutex::get_mut) and so on, are those of [`lock_api::Mutex`], to which this type dereferences.
 ///
 /// **Fairness.** A running task may take the lock ahead of those who wait. Once the first of them has waited for more
 /// than a millisecond, the lock is handed over to it at the next unlock; [`MutexGuard::unlock_fair`](lock_api::MutexGuard::unlock_fair)
 /// hands it over at once.
 ///
-/// **Cancellation.** Waiting for the lock is not a point where a task is cancelled: a cancelled task gets the lock
-/// first, and unwinds at its next wait of another kind. (So the waits hidden in `MutexGuard::unlocked` and
-/// `MutexGuard::bump` always end with the lock held.)
+/// **Cancellation.** Waiting for the lock is a point where a task is cancelled or a timeout ends it: the call
+/// unwinds without the lock, and leaves the mutex as if it had never waited. A lock that was handed over just
+/// before comes first: the call returns, and the cancellation comes at the next wait. The waits hidden in
+/// `MutexGuard::unlocked`, `MutexGuard::bump` and [`Condvar::wait`](lock_api::Condvar::wait) always end with the lock held.
 ///
 /// A task that parks *inside* its critical section can be cancelled there. Its guard then unlocks as it unwinds, and as
-/// there is no poisoning, the next holder finds the data as it was left: finish a change before you park, or undo it in
-/// a destructor.
+/// there is no poisoning, the next holder finds the data as it was left. Three ways to leave it whole: finish a change
+/// before you park; undo it in a destructor; or run the critical section in `cancel::shield`,
+/// which holds the cancellation back until it is through. The third is a must where the park is in a callback that C code
+/// calls: a cancellation would unwind out of an `extern "C"` function there, and that aborts the process.
 ///
 /// **Panics.** If the holder panics, its guard unlocks as usual. Locking twice from one task waits for ever.
 ///
@@ -70,7 +53,8 @@ use crate::util::spin::SpinLock;
 ///     assert_eq!(*TOTAL.lock(), 55);
 /// });
 /// ```
-pub type Mutex<T> = lock_api::Mutex<RawMutex, T>;
+#[repr(transparent)]
+pub struct Mutex<T: ?Sized>(lock_api::Mutex<RawMutex, T>);
 
 /// Holds a [`Mutex`]; unlocks when dropped.
 pub type MutexGuard<'a, T> = lock_api::MutexGuard<'a, RawMutex, T>;
@@ -78,213 +62,72 @@ pub type MutexGuard<'a, T> = lock_api::MutexGuard<'a, RawMutex, T>;
 /// Holds a [`Mutex`] of which it shows only a part, made by [`MutexGuard::map`](lock_api::MutexGuard::map).
 pub type MappedMutexGuard<'a, T> = lock_api::MappedMutexGuard<'a, RawMutex, T>;
 
-/// How long the first waiter puts up with others who take the lock ahead of it.
-const PATIENCE: Duration = Duration::from_millis(1);
-
-const LOCKED: u8 = 1;
-const WAITERS: u8 = 2;
-
-/// What a waiter tells the holder: since when it waits.
-type Since = Instant;
-
-/// The lock without its data, for [`lock_api`]'s types. See [`Mutex`].
-pub struct RawMutex {
-    state: AtomicU8,
-    queue: SpinLock<WaitQueue<Since>>,
-}
-
-// The inner lock is held for a few instructions that don't unwind, so nobody sees a broken state.
-impl UnwindSafe for RawMutex {}
-impl RefUnwindSafe for RawMutex {}
-
-// SAFETY: `LOCKED` is set only by a compare-and-swap from a state without it, or stays set when a holder hands the lock
-// to one claimed waiter; so there is one holder at a time. Taking is an Acquire and unlocking a Release on `state`, or on
-// the queue's lock and the unpark for a hand-over. A forgotten guard leaves the lock held, which is safe; a locked mutex
-// that is moved or dropped has no waiters, since those borrow it.
-unsafe impl lock_api::RawMutex for RawMutex {
-    #[allow(clippy::declare_interior_mutable_const)]
-    const INIT: Self = Self { state: AtomicU8::new(0), queue: SpinLock::new(WaitQueue::new()) };
-
-    type Guard = GuardNoSend;
-
+impl<T> Mutex<T> {
+    /// A free mutex around `value`.
     #[inline]
-    fn lock(&self) -> GuardNoSend {
-        checkpoint();
-        if !self.try_take_free() {
-            self.lock_slow(None);
-        }
-        GuardNoSend::new()
+    pub const fn new(value: T) -> Self {
+        Self(lock_api::Mutex::new(value))
     }
 
+    /// Gives the value back, whether or not a guard was forgotten.
     #[inline]
-    fn try_lock(&self) -> Option<GuardNoSend> {
-        let taken = self.try_take();
-        if !taken {
-            // A loop that tries for ever must not keep the holder from running.
-            checkpoint();
-        }
-        taken.then(GuardNoSend::new)
-    }
-
-    #[inline]
-    unsafe fn unlock(&self, _guard: GuardNoSend) {
-        if !self.try_release() {
-            self.unlock_slow(false);
-        }
-    }
-
-    #[inline]
-    fn is_locked(&self) -> bool {
-        // Relaxed: the answer may be stale anyway.
-        self.state.load(Ordering::Relaxed) & LOCKED != 0
+    pub fn into_inner(self) -> T {
+        self.0.into_inner()
     }
 }
 
-// SAFETY: as above. `bump` returns only with the lock held: a shielded wait does not unwind, and a panic aborts.
-unsafe impl lock_api::RawMutexFair for RawMutex {
+impl<T: ?Sized> Mutex<T> {
+    /// Takes the lock, and waits for it if it is held; see [the type](Mutex) for who comes first.
+    ///
+    /// Parks while it waits. If the task is cancelled meanwhile it unwinds without the lock. Never returns to one who holds
+    /// the lock already. Panics if it has to wait inside [`on_thread_stack`](crate::on_thread_stack).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = fibra::sync::Mutex::new(1);
+    /// *lock.lock() += 1;
+    /// assert_eq!(lock.into_inner(), 2);
+    /// ```
     #[inline]
-    unsafe fn unlock_fair(&self, _guard: GuardNoSend) {
-        if !self.try_release() {
-            self.unlock_slow(true);
-        }
-    }
-
-    #[inline]
-    unsafe fn bump(&self, _guard: &mut GuardNoSend) {
-        // Relaxed: a waiter that we miss now is seen by the unlock.
-        if self.state.load(Ordering::Relaxed) & WAITERS != 0 {
-            let bomb = AbortOnDrop("`bump` could not lock its mutex again");
-            self.unlock_slow(true);
-            if !self.try_take_free() {
-                self.lock_slow(None);
-            }
-            std::mem::forget(bomb);
-        }
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        // SAFETY: nobody unlocks through this reference.
+        let acquired = unsafe { self.0.raw() }.lock_cancellable();
+        // SAFETY: the lock is held, this is the state of its acquisition, and no other guard is made for it.
+        unsafe { self.0.make_guard_unchecked(acquired) }
     }
 }
 
-// SAFETY: as for `RawMutex`.
-unsafe impl lock_api::RawMutexTimed for RawMutex {
-    type Duration = Duration;
-    type Instant = Instant;
+impl<T: ?Sized> Deref for Mutex<T> {
+    type Target = lock_api::Mutex<RawMutex, T>;
 
     #[inline]
-    fn try_lock_for(&self, timeout: Duration) -> Option<GuardNoSend> {
-        checkpoint();
-        // A deadline beyond the clock's range never comes.
-        let taken = self.try_take_free() || self.lock_slow(Instant::now().checked_add(timeout));
-        taken.then(GuardNoSend::new)
-    }
-
-    #[inline]
-    fn try_lock_until(&self, deadline: Instant) -> Option<GuardNoSend> {
-        checkpoint();
-        (self.try_take_free() || self.lock_slow(Some(deadline))).then(GuardNoSend::new)
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
 }
 
-impl RawMutex {
-    /// The fast path: free, and nobody waits.
+impl<T: ?Sized> DerefMut for Mutex<T> {
     #[inline]
-    fn try_take_free(&self) -> bool {
-        // Acquire: pairs with the Release of the unlock; the last holder's writes are visible.
-        self.state.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
     }
+}
 
-    /// Takes the lock if it is free, whether or not somebody waits.
-    #[inline]
-    fn try_take(&self) -> bool {
-        let mut state = self.state.load(Ordering::Relaxed);
-        while state & LOCKED == 0 {
-            // Acquire: as in `try_take_free`.
-            let taken =
-                self.state.compare_exchange_weak(state, state | LOCKED, Ordering::Acquire, Ordering::Relaxed);
-            match taken {
-                Ok(_) => return true,
-                Err(actual) => state = actual,
-            }
-        }
-        false
+impl<T: Default> Default for Mutex<T> {
+    fn default() -> Self {
+        Self::new(T::default())
     }
+}
 
-    /// The fast path of unlocking: nobody waits.
-    #[inline]
-    fn try_release(&self) -> bool {
-        // Release: pairs with the Acquire of whoever takes the lock next.
-        self.state.compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed).is_ok()
+impl<T> From<T> for Mutex<T> {
+    fn from(value: T) -> Self {
+        Self::new(value)
     }
+}
 
-    /// Waits for the lock; false when the deadline has passed.
-    #[cold]
-    fn lock_slow(&self, deadline: Option<Instant>) -> bool {
-        if self.try_take_spinning() {
-            return true;
-        }
-        let node = Waiter::new(Instant::now());
-        let mut end = End::Back;
-        loop {
-            let queue = self.queue.lock();
-            if !self.announce_waiter() {
-                return true;
-            }
-            let wait = Wait { reason: Reason::Mutex, object: std::ptr::from_ref(self).cast(), deadline };
-            // SAFETY: the guard is of this lock, whose value is the queue; the node has left it on every return.
-            let selected = shield(|| unsafe { wait_in(&self.queue, queue, |queue| queue, &node, end, wait) });
-            match selected {
-                // The holder left the lock locked, for us.
-                Selected::Served => return true,
-                Selected::Retry if self.try_take() => return true,
-                // Somebody was faster, so we keep our place.
-                Selected::Retry => end = End::Front,
-                Selected::Nothing | Selected::Closed => return self.try_take(),
-            }
-        }
-    }
-
-    /// A few rounds for a holder on another worker that is about to unlock; most critical sections are short.
-    fn try_take_spinning(&self) -> bool {
-        for round in 0..3 {
-            if self.try_take() {
-                return true;
-            }
-            (0..1 << round).for_each(|_| std::hint::spin_loop());
-        }
-        false
-    }
-
-    /// Sets `WAITERS` while the lock is held, or takes the lock and returns false. Called under the queue's lock.
-    fn announce_waiter(&self) -> bool {
-        let mut state = self.state.load(Ordering::Relaxed);
-        loop {
-            let next = if state & LOCKED == 0 { state | LOCKED } else { state | WAITERS };
-            // Acquire: as in `try_take_free`, for the case that we take the lock.
-            match self.state.compare_exchange_weak(state, next, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => return state & LOCKED != 0,
-                Err(actual) => state = actual,
-            }
-        }
-    }
-
-    /// Unlocks while somebody may wait.
-    #[cold]
-    fn unlock_slow(&self, fair: bool) {
-        let mut queue = self.queue.lock();
-        let impatient = || queue.first_packet().is_some_and(|since| since.elapsed() > PATIENCE);
-        let hand_over = fair || impatient();
-        let first = queue.claim_first();
-        let waiters = if queue.is_empty() { 0 } else { WAITERS };
-        let wake = first.map(|first| Self::pass_on(first, hand_over));
-        let handed_over = hand_over && wake.is_some();
-        // Release: pairs with the Acquire of whoever takes the lock next. A plain store will do: only the holder clears
-        // `LOCKED`, and whoever would set `WAITERS` needs the queue's lock.
-        self.state.store(if handed_over { LOCKED | waiters } else { waiters }, Ordering::Release);
-        drop(queue);
-        if let Some(wake) = wake {
-            wake.unpark();
-        }
-    }
-
-    fn pass_on(first: Claimed<Since>, hand_over: bool) -> Wake {
-        first.select(if hand_over { Selected::Served } else { Selected::Retry })
+impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
     }
 }

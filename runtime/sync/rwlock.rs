@@ -1,23 +1,25 @@
-//! A lock for many readers or one writer that parks, as [`lock_api`]'s types want it.
+//! A lock for many readers or one writer that parks, as its users see it.
 //!
-//! The [word](word::Word) says who holds the lock, and the [raw lock](RawRwLock) who waits and who comes next; this file only says
-//! which of their operations is which of the traits'.
+//! The [word](word::Word) says who holds the lock, the [raw lock](RawRwLock) who waits and who comes next, and the
+//! [traits] which of its operations [`lock_api`]'s guards call. [`RwLock`] is a type of its own for the same reason
+//! as [`Mutex`](super::Mutex): a call of its own can be cancelled, a wait inside a guard's method can't.
 
 mod raw;
+mod traits;
 mod word;
 
-use std::time::{Duration, Instant};
-
-use lock_api::GuardNoSend;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 pub use raw::RawRwLock;
-use word::{Held, Mode};
+use word::Mode;
 
 /// A lock for many readers or one writer, with `parking_lot`'s API: no poisoning, `const fn new`, upgradable reads.
 ///
-/// [`read`](lock_api::RwLock::read), [`write`](lock_api::RwLock::write) and
-/// [`upgradable_read`](lock_api::RwLock::upgradable_read) park the task, or the thread if they are called from a plain
-/// OS thread; a guard may be held across anything that parks. Guards stay on the thread that made them.
+/// [`read`](RwLock::read), [`write`](RwLock::write) and [`upgradable_read`](RwLock::upgradable_read) park the task, or the
+/// thread if they are called from a plain OS thread; a guard may be held across anything that parks. Guards stay on the
+/// thread that made them. The other methods, `try_read`, [`try_write_for`](lock_api::RwLock::try_write_for) and so on, are
+/// those of [`lock_api::RwLock`], to which this type dereferences.
 ///
 /// **Fairness.** Writers don't starve: once one waits, new readers queue behind it. A running task may take the lock
 /// ahead of those who were just woken for it; one that has waited for more than a millisecond gets it handed over, and
@@ -27,8 +29,11 @@ use word::{Held, Mode};
 /// **Upgrading.** One reader at a time can be an upgradable one; [`upgrade`](lock_api::RwLockUpgradableReadGuard::upgrade)
 /// waits for the other readers and lets no writer in between.
 ///
-/// **Cancellation.** As with [`Mutex`](super::Mutex), waiting for the lock is not a point where a task is cancelled: it
-/// gets the lock first, and unwinds at its next wait of another kind.
+/// **Cancellation.** As with [`Mutex`](super::Mutex), waiting for the lock is a point where a task is cancelled: it unwinds
+/// without the lock, and those whom it held back go on. What `Mutex` says of a cancellation *inside* a critical section
+/// holds here too: there is no poisoning, and `cancel::shield` holds it back. The waits of guards are no such
+/// points: `bump`, `unlocked`, and the upgrades, of which
+/// [`try_upgrade_for`](lock_api::RwLockUpgradableReadGuard::try_upgrade_for) has a limit of its own.
 ///
 /// **Panics.** If a holder panics, its guard unlocks as usual.
 ///
@@ -56,7 +61,8 @@ use word::{Held, Mode};
 ///     assert_eq!(tasks.into_iter().map(|task| task.join().unwrap()).sum::<u32>(), 15);
 /// });
 /// ```
-pub type RwLock<T> = lock_api::RwLock<RawRwLock, T>;
+#[repr(transparent)]
+pub struct RwLock<T: ?Sized>(lock_api::RwLock<RawRwLock, T>);
 
 /// Holds an [`RwLock`] for reading; unlocks when dropped.
 pub type RwLockReadGuard<'a, T> = lock_api::RwLockReadGuard<'a, RawRwLock, T>;
@@ -74,209 +80,116 @@ pub type MappedRwLockReadGuard<'a, T> = lock_api::MappedRwLockReadGuard<'a, RawR
 /// [`RwLockWriteGuard::map`](lock_api::RwLockWriteGuard::map).
 pub type MappedRwLockWriteGuard<'a, T> = lock_api::MappedRwLockWriteGuard<'a, RawRwLock, T>;
 
-// SAFETY: `WRITER` is added to the word only where there is no other holder, and a reader only where there is no
-// `WRITER`, by one compare-and-swap or on behalf of one claimed waiter. Taking is an Acquire and releasing a Release of
-// the word, or goes through the queue's lock and the unpark for a hand-over. A wait is shielded, so it does not unwind;
-// it panics only before it has begun, and then nothing is held. A forgotten guard leaves the lock held, which is safe;
-// a held lock that is moved or dropped has no waiters, since those borrow it.
-unsafe impl lock_api::RawRwLock for RawRwLock {
-    #[cfg(not(fibra_loom))]
-    #[allow(clippy::declare_interior_mutable_const)]
-    const INIT: Self = Self::new();
-
-    #[cfg(fibra_loom)]
-    const INIT: Self = panic!("loom's atomics can't be made in a constant");
-
-    type SharedGuard = GuardNoSend;
-    type ExclusiveGuard = GuardNoSend;
-
+impl<T> RwLock<T> {
+    /// A free lock around `value`.
     #[inline]
-    fn lock_shared(&self) -> GuardNoSend {
-        self.lock(Mode::Shared)
+    pub const fn new(value: T) -> Self {
+        Self(lock_api::RwLock::new(value))
     }
 
+    /// Gives the value back, whether or not a guard was forgotten.
     #[inline]
-    fn try_lock_shared(&self) -> Option<GuardNoSend> {
-        self.try_lock(Mode::Shared)
-    }
-
-    #[inline]
-    unsafe fn unlock_shared(&self, _guard: GuardNoSend) {
-        self.release(Held::SHARED, false);
-    }
-
-    #[inline]
-    fn lock_exclusive(&self) -> GuardNoSend {
-        Self::lock_exclusive(self)
-    }
-
-    #[inline]
-    fn try_lock_exclusive(&self) -> Option<GuardNoSend> {
-        self.try_lock(Mode::Exclusive)
-    }
-
-    #[inline]
-    unsafe fn unlock_exclusive(&self, _guard: GuardNoSend) {
-        self.release_exclusive();
-    }
-
-    #[inline]
-    fn is_locked(&self) -> bool {
-        self.is_held()
-    }
-
-    #[inline]
-    fn is_locked_exclusive(&self) -> bool {
-        self.is_held_exclusively()
+    pub fn into_inner(self) -> T {
+        self.0.into_inner()
     }
 }
 
-// SAFETY: as above. A bump returns only with the lock held: its wait does not unwind, and a panic aborts.
-unsafe impl lock_api::RawRwLockFair for RawRwLock {
+impl<T: ?Sized> RwLock<T> {
+    /// Takes the lock for reading, and waits while somebody writes or waits to write.
+    ///
+    /// Parks while it waits. If the task is cancelled meanwhile it unwinds without the lock. Panics if it has to wait inside
+    /// [`on_thread_stack`](crate::on_thread_stack).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = fibra::sync::RwLock::new(1);
+    /// let (a, b) = (lock.read(), lock.read());
+    /// assert_eq!((*a, *b), (1, 1));
+    /// ```
     #[inline]
-    unsafe fn unlock_shared_fair(&self, _guard: GuardNoSend) {
-        self.release(Held::SHARED, true);
+    pub fn read(&self) -> RwLockReadGuard<'_, T> {
+        // SAFETY: nobody unlocks through this reference.
+        let acquired = unsafe { self.0.raw() }.lock_cancellable(Mode::Shared);
+        // SAFETY: the lock is held so, this is the state of its acquisition, and no other guard is made for it.
+        unsafe { self.0.make_read_guard_unchecked(acquired) }
     }
 
+    /// Takes the lock for writing, and waits while anybody holds it.
+    ///
+    /// Parks, unwinds and panics as [`read`](RwLock::read).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = fibra::sync::RwLock::new(1);
+    /// *lock.write() += 1;
+    /// assert_eq!(lock.into_inner(), 2);
+    /// ```
     #[inline]
-    unsafe fn unlock_exclusive_fair(&self, _guard: GuardNoSend) {
-        self.release(Held::EXCLUSIVE, true);
+    pub fn write(&self) -> RwLockWriteGuard<'_, T> {
+        // SAFETY: nobody unlocks through this reference.
+        let acquired = unsafe { self.0.raw() }.lock_exclusive_cancellable();
+        // SAFETY: the lock is held so, this is the state of its acquisition, and no other guard is made for it.
+        unsafe { self.0.make_write_guard_unchecked(acquired) }
     }
 
+    /// Takes the lock for reading with the right to upgrade, and waits while somebody writes, waits to write, or has that
+    /// right.
+    ///
+    /// Parks, unwinds and panics as [`read`](RwLock::read).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fibra::sync::{RwLock, RwLockUpgradableReadGuard};
+    ///
+    /// let lock = RwLock::new(vec![1]);
+    /// let guard = lock.upgradable_read();
+    /// if !guard.contains(&2) {
+    ///     RwLockUpgradableReadGuard::upgrade(guard).push(2);
+    /// }
+    /// assert_eq!(*lock.read(), [1, 2]);
+    /// ```
     #[inline]
-    unsafe fn bump_shared(&self, _guard: &mut GuardNoSend) {
-        self.bump(Held::SHARED, Mode::Shared);
-    }
-
-    #[inline]
-    unsafe fn bump_exclusive(&self, _guard: &mut GuardNoSend) {
-        self.bump(Held::EXCLUSIVE, Mode::Exclusive);
-    }
-}
-
-// SAFETY: as for `RawRwLock`; the release of the exclusive hold and the taking of the shared one are one step.
-unsafe impl lock_api::RawRwLockDowngrade for RawRwLock {
-    #[inline]
-    unsafe fn downgrade(&self, guard: GuardNoSend) -> GuardNoSend {
-        self.release(Held::EXCLUSIVE_FOR_SHARED, false);
-        guard
-    }
-}
-
-// SAFETY: as for `RawRwLock`.
-unsafe impl lock_api::RawRwLockTimed for RawRwLock {
-    type Duration = Duration;
-    type Instant = Instant;
-
-    #[inline]
-    fn try_lock_shared_for(&self, timeout: Duration) -> Option<GuardNoSend> {
-        self.try_lock_for(Mode::Shared, timeout)
-    }
-
-    #[inline]
-    fn try_lock_shared_until(&self, deadline: Instant) -> Option<GuardNoSend> {
-        self.try_lock_until(Mode::Shared, deadline)
-    }
-
-    #[inline]
-    fn try_lock_exclusive_for(&self, timeout: Duration) -> Option<GuardNoSend> {
-        self.try_lock_for(Mode::Exclusive, timeout)
-    }
-
-    #[inline]
-    fn try_lock_exclusive_until(&self, deadline: Instant) -> Option<GuardNoSend> {
-        self.try_lock_until(Mode::Exclusive, deadline)
-    }
-}
-
-// SAFETY: as for `RawRwLock`; `UPGRADABLE` has one owner, and an upgrade takes `WRITER` where there are no readers, in
-// exchange for it. An upgrade that panics because its task can't park gives the lock up.
-unsafe impl lock_api::RawRwLockUpgrade for RawRwLock {
-    type UpgradableGuard = GuardNoSend;
-
-    #[inline]
-    fn lock_upgradable(&self) -> GuardNoSend {
-        self.lock(Mode::Upgradable)
-    }
-
-    #[inline]
-    fn try_lock_upgradable(&self) -> Option<GuardNoSend> {
-        self.try_lock(Mode::Upgradable)
-    }
-
-    #[inline]
-    unsafe fn unlock_upgradable(&self, _guard: GuardNoSend) {
-        self.release(Held::UPGRADABLE, false);
-    }
-
-    #[inline]
-    unsafe fn upgrade(&self, guard: GuardNoSend) -> GuardNoSend {
-        self.upgrade_until(None);
-        guard
-    }
-
-    #[inline]
-    unsafe fn try_upgrade(&self, guard: GuardNoSend) -> Result<GuardNoSend, GuardNoSend> {
-        if Self::try_upgrade(self) { Ok(guard) } else { Err(guard) }
+    pub fn upgradable_read(&self) -> RwLockUpgradableReadGuard<'_, T> {
+        // SAFETY: nobody unlocks through this reference.
+        let acquired = unsafe { self.0.raw() }.lock_cancellable(Mode::Upgradable);
+        // SAFETY: the lock is held so, this is the state of its acquisition, and no other guard is made for it.
+        unsafe { self.0.make_upgradable_guard_unchecked(acquired) }
     }
 }
 
-// SAFETY: as for `RawRwLockFair` and `RawRwLockUpgrade`.
-unsafe impl lock_api::RawRwLockUpgradeFair for RawRwLock {
-    #[inline]
-    unsafe fn unlock_upgradable_fair(&self, _guard: GuardNoSend) {
-        self.release(Held::UPGRADABLE, true);
-    }
+impl<T: ?Sized> Deref for RwLock<T> {
+    type Target = lock_api::RwLock<RawRwLock, T>;
 
     #[inline]
-    unsafe fn bump_upgradable(&self, _guard: &mut GuardNoSend) {
-        self.bump(Held::UPGRADABLE, Mode::Upgradable);
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
 }
 
-// SAFETY: as for `RawRwLockDowngrade`.
-unsafe impl lock_api::RawRwLockUpgradeDowngrade for RawRwLock {
+impl<T: ?Sized> DerefMut for RwLock<T> {
     #[inline]
-    unsafe fn downgrade_upgradable(&self, guard: GuardNoSend) -> GuardNoSend {
-        self.release(Held::UPGRADABLE_FOR_SHARED, false);
-        guard
-    }
-
-    #[inline]
-    unsafe fn downgrade_to_upgradable(&self, guard: GuardNoSend) -> GuardNoSend {
-        self.release(Held::EXCLUSIVE_FOR_UPGRADABLE, false);
-        guard
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
     }
 }
 
-// SAFETY: as for `RawRwLockUpgrade`.
-unsafe impl lock_api::RawRwLockUpgradeTimed for RawRwLock {
-    #[inline]
-    fn try_lock_upgradable_for(&self, timeout: Duration) -> Option<GuardNoSend> {
-        self.try_lock_for(Mode::Upgradable, timeout)
+impl<T: Default> Default for RwLock<T> {
+    fn default() -> Self {
+        Self::new(T::default())
     }
+}
 
-    #[inline]
-    fn try_lock_upgradable_until(&self, deadline: Instant) -> Option<GuardNoSend> {
-        self.try_lock_until(Mode::Upgradable, deadline)
+impl<T> From<T> for RwLock<T> {
+    fn from(value: T) -> Self {
+        Self::new(value)
     }
+}
 
-    #[inline]
-    unsafe fn try_upgrade_for(
-        &self,
-        guard: GuardNoSend,
-        timeout: Duration,
-    ) -> Result<GuardNoSend, GuardNoSend> {
-        // A deadline beyond the clock's range never comes.
-        if self.upgrade_until(Instant::now().checked_add(timeout)) { Ok(guard) } else { Err(guard) }
-    }
-
-    #[inline]
-    unsafe fn try_upgrade_until(
-        &self,
-        guard: GuardNoSend,
-        deadline: Instant,
-    ) -> Result<GuardNoSend, GuardNoSend> {
-        if self.upgrade_until(Some(deadline)) { Ok(guard) } else { Err(guard) }
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
     }
 }

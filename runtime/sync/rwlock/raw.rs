@@ -47,7 +47,7 @@ struct Queue {
     /// At most one: there is one upgradable reader.
     upgrader: WaitQueue<Request>,
     others: WaitQueue<Request>,
-    /// How many queue that end in exclusive access. One that has timed out is counted until it has left.
+    /// How many queue that end in exclusive access. One that gives up is counted until it has left.
     writers: usize,
 }
 
@@ -68,11 +68,22 @@ impl RawRwLock {
         Self { word: Word::new(), queue: SpinLock::new(queue) }
     }
 
+    /// Takes the lock exclusively; unwinds, without it, if the task is cancelled while it waits.
     #[inline]
-    pub(super) fn lock_exclusive(&self) -> GuardNoSend {
+    pub(super) fn lock_exclusive_cancellable(&self) -> GuardNoSend {
         checkpoint();
         if !self.word.try_take_free() {
             self.lock_slow(Mode::Exclusive, None);
+        }
+        GuardNoSend::new()
+    }
+
+    /// Takes the lock; unwinds, without it, if the task is cancelled while it waits.
+    #[inline]
+    pub(super) fn lock_cancellable(&self, mode: Mode) -> GuardNoSend {
+        checkpoint();
+        if !self.word.try_take(mode, Taker::Newcomer) {
+            self.lock_slow(mode, None);
         }
         GuardNoSend::new()
     }
@@ -101,11 +112,12 @@ impl RawRwLock {
         self.word.is_held_exclusively()
     }
 
+    /// Takes the lock, with cancellation held back while it waits.
     #[inline]
     pub(super) fn lock(&self, mode: Mode) -> GuardNoSend {
         checkpoint();
         if !self.word.try_take(mode, Taker::Newcomer) {
-            self.lock_slow(mode, None);
+            self.lock_shielded(mode, None);
         }
         GuardNoSend::new()
     }
@@ -136,7 +148,8 @@ impl RawRwLock {
         taken.then(GuardNoSend::new)
     }
 
-    /// Makes the caller's upgradable hold an exclusive one; false when the deadline has passed.
+    /// Makes the caller's upgradable hold an exclusive one; false when the deadline has passed. Holds cancellation back:
+    /// `lock_api` aborts where an upgrade unwinds inside its `with_upgraded`.
     #[inline]
     pub(super) fn upgrade_until(&self, deadline: Option<Instant>) -> bool {
         /// A refused wait takes the guard's state along.
@@ -152,7 +165,7 @@ impl RawRwLock {
             return true;
         }
         let give_up = GiveUp(self);
-        let taken = self.lock_slow(Mode::Upgrade, deadline);
+        let taken = self.lock_shielded(Mode::Upgrade, deadline);
         std::mem::forget(give_up);
         taken
     }
@@ -171,13 +184,19 @@ impl RawRwLock {
             let bomb = AbortOnDrop("`bump` could not lock its lock again");
             self.release(held, true);
             if !self.word.try_take(mode, Taker::Newcomer) {
-                self.lock_slow(mode, None);
+                self.lock_shielded(mode, None);
             }
             std::mem::forget(bomb);
         }
     }
 
-    /// Waits for the lock; false when the deadline has passed.
+    /// Waits for the lock with cancellation held back; false when the deadline has passed.
+    #[cold]
+    fn lock_shielded(&self, mode: Mode, deadline: Option<Instant>) -> bool {
+        shield(|| self.lock_slow(mode, deadline))
+    }
+
+    /// Waits for the lock; false when the deadline has passed. Unwinds, without the lock, if the task is cancelled.
     #[cold]
     fn lock_slow(&self, mode: Mode, deadline: Option<Instant>) -> bool {
         let mut taker = Taker::Newcomer;
@@ -200,20 +219,22 @@ impl RawRwLock {
                 Mode::Upgrade => |queue| &mut queue.upgrader,
                 _ => |queue| &mut queue.others,
             };
+            let withdraw = Withdraw(self, mode);
             // SAFETY: the guard is of this lock, `place` is a plain field of its value, and the node has left it on
-            // every return.
-            let selected = shield(|| unsafe { wait_in(&self.queue, queue, place, &node, end, wait) });
-            match selected {
-                // The lock was taken for us.
-                Selected::Served => return true,
-                Selected::Retry if self.word.try_take(mode, Taker::First) => return true,
-                // Somebody was faster, so we keep our place.
-                Selected::Retry => (taker, end) = (Taker::First, End::Front),
-                Selected::Nothing | Selected::Closed => {
-                    self.withdraw(mode);
-                    return self.word.try_take(mode, Taker::Newcomer);
-                }
+            // every way out.
+            let selected = unsafe { wait_in(&self.queue, queue, place, &node, end, wait) };
+            if selected == Selected::Nothing {
+                drop(withdraw);
+                return self.word.try_take(mode, Taker::Newcomer);
             }
+            // Whoever claimed us has counted us out.
+            std::mem::forget(withdraw);
+            // Served: the lock was taken for us.
+            if selected == Selected::Served || self.word.try_take(mode, Taker::First) {
+                return true;
+            }
+            // Somebody was faster, so we keep our place.
+            (taker, end) = (Taker::First, End::Front);
         }
     }
 
@@ -226,12 +247,6 @@ impl RawRwLock {
             (0..1 << round).for_each(|_| std::hint::spin_loop());
         }
         false
-    }
-
-    /// A waiter of this mode has given up and left its queue: it holds back nobody any more.
-    fn withdraw(&self, mode: Mode) {
-        self.queue.lock().writers -= usize::from(mode.is_writer());
-        self.release_slow(Held::NOTHING, false);
     }
 
     /// Gives up `held` while somebody may wait, and lets those in who can have the lock then.
@@ -255,6 +270,17 @@ impl RawRwLock {
             }
             (held, joint) = (Held::NOTHING, true);
         }
+    }
+}
+
+/// A waiter of this mode gives up, by its deadline or its cancellation. It has left its queue: it holds back nobody any
+/// more.
+struct Withdraw<'a>(&'a RawRwLock, Mode);
+
+impl Drop for Withdraw<'_> {
+    fn drop(&mut self) {
+        self.0.queue.lock().writers -= usize::from(self.1.is_writer());
+        self.0.release_slow(Held::NOTHING, false);
     }
 }
 
