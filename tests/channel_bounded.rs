@@ -300,10 +300,13 @@ fn panic_on_drop() {
     }
     let dropped = Arc::new(AtomicUsize::new(0));
     let (tx, rx) = bounded(4);
-    (0..4).for_each(|i| tx.send(Bad(dropped.clone(), i == 1)).unwrap());
+    // Wrapped around the buffer's end, and with two whose destructors panic: the second must not run during the unwinding.
+    (0..3).for_each(|_| tx.send(Bad(dropped.clone(), false)).unwrap());
+    (0..3).for_each(|_| drop(rx.recv()));
+    (0..4).for_each(|i| tx.send(Bad(dropped.clone(), i == 1 || i == 2)).unwrap());
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(rx)));
     assert!(result.is_err());
-    assert_eq!(dropped.load(Ordering::SeqCst), 4);
+    assert_eq!(dropped.swap(4, Ordering::SeqCst), 5);
     let Err(SendError(message)) = tx.send(Bad(dropped.clone(), false)) else { panic!("no receiver is left") };
     drop(message);
     assert_eq!(dropped.load(Ordering::SeqCst), 5);

@@ -137,10 +137,14 @@ fn panic_on_drop() {
         }
     }
     let dropped = Arc::new(AtomicUsize::new(0));
-    let (tx, rx) = unbounded();
-    (0..300).for_each(|i| tx.send(Bad(dropped.clone(), i == 70)).ok().unwrap());
-    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(rx))).is_err());
-    assert_eq!(dropped.load(Ordering::SeqCst), 300);
+    // In the first segment, in the middle, and in the last one: only the first of them may run.
+    for first in [10, 70, 290] {
+        let (tx, rx) = unbounded();
+        let panics = |i| i >= first && [10, 70, 100, 290, 299].contains(&i);
+        (0..300).for_each(|i| tx.send(Bad(dropped.clone(), panics(i))).ok().unwrap());
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(rx))).is_err());
+        assert_eq!(dropped.swap(0, Ordering::SeqCst), first + 1);
+    }
 }
 
 #[test]

@@ -7,8 +7,7 @@
 //! The capacity is exactly what was asked for: an index is wrapped by a comparison, which is as fast as the mask that a
 //! power of two would allow.
 
-use std::mem::MaybeUninit;
-use std::ptr;
+use std::mem::{self, MaybeUninit};
 
 /// See the head of this file.
 pub(crate) struct Ring<T> {
@@ -78,22 +77,15 @@ impl<T> Default for Ring<T> {
     }
 }
 
+/// Messages behind one whose destructor panics are leaked, as by `crossbeam-channel`.
 impl<T> Drop for Ring<T> {
     fn drop(&mut self) {
-        let (slots, capacity) = (self.slots.as_mut_ptr().cast::<T>(), self.slots.len());
-        let first = self.len.min(capacity - self.head);
-        /// Drops the wrapped part even if a destructor in the first part panics, as a slice drops its rest.
-        struct DropSlice<T>(*mut [T]);
-        impl<T> Drop for DropSlice<T> {
-            fn drop(&mut self) {
-                // SAFETY: the slice is initialised, and nobody uses it afterwards.
-                unsafe { ptr::drop_in_place(self.0) }
+        // A zero-sized message without a destructor may be there `usize::MAX` times.
+        if mem::needs_drop::<T>() {
+            while let Some(message) = self.pop() {
+                drop(message);
             }
         }
-        let _wrapped = DropSlice(ptr::slice_from_raw_parts_mut(slots, self.len - first));
-        // SAFETY: `head` is not beyond the end of the slots.
-        let head = unsafe { slots.add(self.head) };
-        drop(DropSlice(ptr::slice_from_raw_parts_mut(head, first)));
     }
 }
 

@@ -11,7 +11,7 @@
 //! segments, under the channel's spin lock would stop everybody else for milliseconds.
 
 use std::collections::LinkedList;
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 
 use super::ring::Ring;
 
@@ -113,6 +113,19 @@ impl<T> Segments<T> {
 impl<T> Default for Segments<T> {
     fn default() -> Self {
         Self { front: Ring::default(), middle: LinkedList::new(), back: Ring::default(), spare: None }
+    }
+}
+
+/// As a [`Ring`], it leaks the messages behind one whose destructor panics.
+impl<T> Drop for Segments<T> {
+    fn drop(&mut self) {
+        let mut middle = ManuallyDrop::new(mem::take(&mut self.middle));
+        let back = ManuallyDrop::new(mem::take(&mut self.back));
+        drop(mem::take(&mut self.front));
+        while let Some(ring) = middle.pop_front() {
+            drop(ring);
+        }
+        drop(ManuallyDrop::into_inner(back));
     }
 }
 
