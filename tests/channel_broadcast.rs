@@ -150,6 +150,44 @@ fn a_destructor_may_use_the_channel_it_was_dropped_from() {
 }
 
 #[test]
+fn panic_on_drop() {
+    struct Bad(#[expect(dead_code, reason = "counts when it is dropped")] Counted, bool);
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            assert!(!self.1, "a message's destructor");
+        }
+    }
+    let drops = Drops::new();
+    let (tx, rx) = broadcast::channel(8);
+    (0..8).for_each(|i| assert!(tx.send(Bad(drops.counted(), i == 2)).is_ok()));
+    let dropped = std::panic::catch_unwind(|| drop(rx));
+    assert_eq!(message(&*dropped.unwrap_err()), "a message's destructor");
+    // Nobody is left who would have dropped the rest.
+    assert_eq!((drops.get(), tx.len(), tx.receiver_count()), (8, 0, 0));
+}
+
+#[test]
+fn a_panicking_clone_costs_its_receiver_that_message_alone() {
+    struct Bad(u32);
+    impl Clone for Bad {
+        fn clone(&self) -> Self {
+            assert_ne!(self.0, 1, "a message's clone");
+            Self(self.0)
+        }
+    }
+    let (tx, rx) = broadcast::channel(8);
+    let other = tx.subscribe();
+    (0..3).for_each(|i| assert!(tx.send(Bad(i)).is_ok()));
+    let received = |rx: &broadcast::Receiver<Bad>| rx.try_recv().map(|message| message.0);
+    assert_eq!(received(&rx), Ok(0));
+    assert!(std::panic::catch_unwind(|| received(&rx)).is_err());
+    assert_eq!((received(&rx), received(&rx)), (Ok(2), Err(TryRecvError::Empty)));
+    // The last to come gets the messages themselves.
+    assert_eq!([(); 3].map(|()| received(&other)), [Ok(0), Ok(1), Ok(2)]);
+    assert!(tx.is_empty());
+}
+
+#[test]
 fn a_channel_without_room_is_refused() {
     let panicked = std::panic::catch_unwind(|| broadcast::channel::<u8>(0));
     assert!(message(&*panicked.unwrap_err()).contains("at least one message"));

@@ -133,6 +133,34 @@ fn a_destructor_may_use_the_channel() {
 }
 
 #[test]
+fn a_replaced_values_destructor_may_send_in_its_turn() {
+    #[derive(Clone)]
+    struct Reports(Option<watch::Sender<Reports>>, u32);
+    impl Drop for Reports {
+        fn drop(&mut self) {
+            if let Some(tx) = self.0.take() {
+                tx.send_modify(|value| value.1 += 10);
+            }
+        }
+    }
+    type Replace = fn(&watch::Sender<Reports>);
+    let ways: [Replace; 3] = [
+        |tx| tx.send(Reports(None, 1)).map_err(|_| "closed").unwrap(),
+        |tx| drop(tx.send_replace(Reports(None, 1))),
+        |tx| tx.send_modify(|value| (value.0, value.1) = (None, 1)),
+    ];
+    for replace in ways {
+        let value = within_patience(move || {
+            let (tx, rx) = watch::channel(Reports(None, 0));
+            drop(tx.send_replace(Reports(Some(tx.clone()), 0)));
+            replace(&tx);
+            rx.borrow().1
+        });
+        assert_eq!(value, 11);
+    }
+}
+
+#[test]
 fn a_cancelled_receiver_has_seen_nothing() {
     on_one_worker(|| {
         let (tx, rx) = watch::channel(0);

@@ -300,6 +300,7 @@ fn those_who_look_do_not_keep_messages_from_those_who_wait() {
 #[test]
 fn traits() {
     fn is_send_and_sync<T: Send + Sync>(_: &T) {}
+    fn is_unwind_safe<T: std::panic::UnwindSafe + std::panic::RefUnwindSafe>(_: &T) {}
     let (tx, rx) = unbounded::<i32>();
     let mut select = Select::new();
     select.recv(&rx);
@@ -308,11 +309,16 @@ fn traits() {
     tx.send(1).unwrap();
     let operation: SelectedOperation<'_> = select.select();
     assert_eq!(format!("{operation:?}"), "SelectedOperation { .. }");
+    is_unwind_safe(&operation);
     operation.recv(&rx).unwrap();
-    let errors: [&dyn std::error::Error; 2] = [&TrySelectError, &SelectTimeoutError];
-    assert_eq!(
-        errors.map(|e| e.to_string()),
-        ["all operations in select would block", "timed out waiting on select"]
-    );
+    let errors: [&dyn std::error::Error; 4] =
+        [&TrySelectError, &SelectTimeoutError, &TryReadyError, &ReadyTimeoutError];
+    let texts = [
+        "all operations in select would block",
+        "timed out waiting on select",
+        "no operation is ready",
+        "timed out waiting for an operation to be ready",
+    ];
+    assert_eq!(errors.map(|e| e.to_string()), texts);
     assert_eq!(format!("{TryReadyError:?} {ReadyTimeoutError:?}"), "TryReadyError ReadyTimeoutError");
 }

@@ -14,6 +14,7 @@ mod support;
 
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -177,6 +178,28 @@ fn handles_by_value_reference_box_and_deref() {
         send((move || tx)(), 5) -> res => assert_eq!(res, Ok(())),
         send((move || rx)(), 6) -> res => assert_eq!(res, Err(SendError(6))),
     }
+}
+
+#[test]
+fn types_of_handles_are_inferred_from_the_macro() {
+    let exchange = |tx, rx, message| {
+        select! {
+            recv(rx) -> received => received.unwrap(),
+            send(tx, message) -> res => { res.unwrap(); 0 }
+        }
+    };
+    let (tx, rx) = bounded(1);
+    assert_eq!(exchange(tx.clone(), rx.clone(), 1), 0);
+    assert_eq!(exchange(tx, rx, 2), 1);
+    let by_reference = |rx: &_| select! { recv(rx) -> received => received.unwrap() };
+    assert_eq!(by_reference(&holding("said").1), "said");
+    let kept = (0..3).map(|_| unbounded()).unzip::<_, _, Vec<_>, Vec<_>>();
+    select! {
+        recv(kept.1[1]) -> _ => unreachable!(),
+        send(kept.0[1], Cell::new(5)) -> res => res.unwrap(),
+        default => unreachable!(),
+    }
+    assert_eq!(kept.1[1].recv().map(Cell::into_inner), Ok(5));
 }
 
 #[test]
@@ -450,4 +473,22 @@ fn one_select_does_not_meet_itself() {
         let got: Vec<_> = both.into_iter().map(|task| task.join().unwrap()).collect();
         assert!(got == [Some(1), None] || got == [None, Some(0)], "{got:?}");
     });
+}
+
+/// What the macros expand to is safe to call in any order, since it can be called.
+#[test]
+fn a_choice_that_is_abused_panics_and_takes_no_message_twice() {
+    use fibra::channel::__select::{Receive, choose};
+    let (tx, rx) = holding(Rc::new(1));
+    tx.send(Rc::new(2)).unwrap();
+    let arm = rx.recv_arm();
+    // The first message is leaked, as the second takes its place.
+    let (one, two) = (choose(&[arm.entry()], false), choose(&[arm.entry()], false));
+    let message = arm.complete(one).unwrap();
+    assert!(catch_unwind(AssertUnwindSafe(|| arm.complete(two))).is_err());
+    assert_eq!((*message, Rc::strong_count(&message)), (2, 1));
+    let (_tx, other) = holding(Rc::new(3));
+    let (own, other) = (other.recv_arm(), rx.recv_arm());
+    let chosen = choose(&[own.entry()], false);
+    assert!(catch_unwind(AssertUnwindSafe(|| other.complete(chosen))).is_err());
 }

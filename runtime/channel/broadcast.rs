@@ -29,6 +29,7 @@
 use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
+use std::mem;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,7 +38,7 @@ use std::time::{Duration, Instant};
 use super::arm::{Arm, Poll, Token};
 use super::error::SendError;
 use super::limit::Limit;
-use super::macro_arm::RecvArm;
+use super::macro_arm::{Receive, RecvArm};
 use super::packet::{Node, Packet, Role, Slot, Wakes};
 use super::run::receive;
 use crate::task::waiter::{Selected, WaitQueue};
@@ -186,6 +187,11 @@ impl<T> Sender<T> {
 }
 
 impl<T> Core<T> {
+    fn pop_superfluous(&self) -> Option<Arc<T>> {
+        let mut state = self.state.lock();
+        if state.messages.front().is_some_and(|message| message.left == 0) { state.pop() } else { None }
+    }
+
     fn subscribe(self: &Arc<Self>) -> Receiver<T> {
         let mut state = self.state.lock();
         state.receivers += 1;
@@ -300,9 +306,14 @@ impl<T: Clone> Receiver<T> {
         // SAFETY: the arm is one of `Arc<T>`, and `result` is made for its tokens.
         unsafe { receive(self, limit, result) }
     }
+}
 
-    #[doc(hidden)]
-    pub fn __recv_arm(&self) -> RecvArm<'_, Arc<T>, Result<T, RecvError>> {
+impl<T: Clone> Receive for Receiver<T> {
+    type Slot = Arc<T>;
+    type Message = T;
+    type Error = RecvError;
+
+    fn recv_arm(&self) -> RecvArm<'_, Arc<T>, Result<T, RecvError>> {
         // SAFETY: as in `recv_within`.
         unsafe { RecvArm::new(self, result) }
     }
@@ -394,12 +405,21 @@ impl<T> Drop for Receiver<T> {
         // All at once: a message that is sent now does not count us, and must not be had by all before an older one is.
         state.messages.iter_mut().skip(unread).for_each(|message| message.left -= 1);
         drop(state);
+        drop(Discard(&self.core));
+    }
+}
+
+/// Drops the messages that everybody has had or will never have.
+struct Discard<'a, T>(&'a Core<T>);
+
+impl<T> Drop for Discard<'_, T> {
+    fn drop(&mut self) {
         // One at a time, and each without the lock: its destructor may do anything.
-        while let Some(message) = {
-            let mut state = self.core.state.lock();
-            if state.messages.front().is_some_and(|message| message.left == 0) { state.pop() } else { None }
-        } {
+        while let Some(message) = self.0.pop_superfluous() {
+            // Goes on if that one's destructor panics: messages that nobody waits for must not stay.
+            let rest = Discard(self.0);
             drop(message);
+            mem::forget(rest);
         }
     }
 }

@@ -259,3 +259,19 @@ impl fmt::Display for SelectTimeoutError {
 }
 
 impl Error for SelectTimeoutError {}
+
+impl fmt::Display for TryReadyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("no operation is ready")
+    }
+}
+
+impl Error for TryReadyError {}
+
+impl fmt::Display for ReadyTimeoutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("timed out waiting for an operation to be ready")
+    }
+}
+
+impl Error for ReadyTimeoutError {}

@@ -3,6 +3,8 @@
 //! All of it is safe to call in any order, since macros may not write `unsafe` into crates that forbid it: what was
 //! chosen can be completed once, and only by its own arm.
 
+use std::array;
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::mem;
 use std::ptr;
@@ -16,10 +18,29 @@ use super::receiver::Receiver;
 use super::run::{self, Mode, wait_for_nothing};
 use super::sender::Sender;
 
+/// What a message can be received from in a `recv` arm.
+pub trait Receive {
+    /// What the channel puts into the arm's slot.
+    type Slot;
+    /// What the arm's result is, if there is a message.
+    type Message;
+    /// What it is otherwise.
+    type Error;
+
+    /// The arm.
+    fn recv_arm(&self) -> ArmOf<'_, Self>;
+}
+
+/// The arm of an `R`.
+pub type ArmOf<'a, R> =
+    RecvArm<'a, <R as Receive>::Slot, Result<<R as Receive>::Message, <R as Receive>::Error>>;
+
 /// A `recv` arm, whose result is an `O`. It has no destructor, so what it borrows is free again in the arm's body.
 pub struct RecvArm<'a, M, O> {
     arm: &'a dyn Arm,
     slot: Slot<M>,
+    /// The message, if there was one, has been taken out of the slot.
+    completed: Cell<bool>,
     result: unsafe fn(Token, &Slot<M>) -> O,
 }
 
@@ -43,10 +64,13 @@ pub struct Chosen<'a> {
     _arms: PhantomData<&'a ()>,
 }
 
-impl<T> Receiver<T> {
-    #[doc(hidden)]
+impl<T> Receive for Receiver<T> {
+    type Slot = T;
+    type Message = T;
+    type Error = RecvError;
+
     #[inline]
-    pub fn __recv_arm(&self) -> RecvArm<'_, T, Result<T, RecvError>> {
+    fn recv_arm(&self) -> RecvArm<'_, T, Result<T, RecvError>> {
         // SAFETY: with this token there is a message in the slot; and it is taken once.
         unsafe {
             RecvArm::new(self.arm(), |token, slot| match token {
@@ -57,12 +81,10 @@ impl<T> Receiver<T> {
     }
 }
 
-impl<T> Sender<T> {
-    #[doc(hidden)]
-    #[inline]
-    pub fn __send_arm(&self) -> SendArm<'_, T> {
-        SendArm { sender: self }
-    }
+/// Given a reference to what refers to a sender, it is coerced; a sender's type that is not known yet is learnt from this.
+#[inline]
+pub fn send_arm<T>(sender: &Sender<T>) -> SendArm<'_, T> {
+    SendArm { sender }
 }
 
 impl<'a, M, O> RecvArm<'a, M, O> {
@@ -72,7 +94,7 @@ impl<'a, M, O> RecvArm<'a, M, O> {
     /// given.
     #[inline]
     pub(super) unsafe fn new(arm: &'a dyn Arm, result: unsafe fn(Token, &Slot<M>) -> O) -> Self {
-        Self { arm, slot: Slot::empty(), result }
+        Self { arm, slot: Slot::empty(), completed: Cell::new(false), result }
     }
 
     /// The arm's place in the select.
@@ -85,7 +107,9 @@ impl<'a, M, O> RecvArm<'a, M, O> {
     #[inline]
     pub fn complete(&self, chosen: Chosen<'_>) -> O {
         chosen.assert_owner(ptr::from_ref(self).cast());
-        // SAFETY: the token is this arm's, and `chosen` is gone now.
+        assert!(!self.completed.replace(true), "an arm of a select can be completed once");
+        // SAFETY: the token is this arm's, and with it a message of its type was put into the slot if there is one. Of all
+        // choices that this arm was in, this is the first one to be completed, and the last.
         unsafe { (self.result)(chosen.token, &self.slot) }
     }
 }
@@ -138,12 +162,8 @@ impl Chosen<'_> {
 
 /// Waits until an arm is ready.
 #[inline]
-pub fn choose<'a, const N: usize>(
-    entries: &[Entry<'a>; N],
-    order: &mut [u32; N],
-    biased: bool,
-) -> Chosen<'a> {
-    match choose_in(entries, order, Limit::Never, biased) {
+pub fn choose<'a, const N: usize>(entries: &[Entry<'a>; N], biased: bool) -> Chosen<'a> {
+    match choose_in(entries, Limit::Never, biased) {
         Some(chosen) => chosen,
         None => impossible(),
     }
@@ -151,38 +171,29 @@ pub fn choose<'a, const N: usize>(
 
 /// Does not wait.
 #[inline]
-pub fn choose_now<'a, const N: usize>(
-    entries: &[Entry<'a>; N],
-    order: &mut [u32; N],
-    biased: bool,
-) -> Option<Chosen<'a>> {
-    choose_in(entries, order, Limit::Now, biased)
+pub fn choose_now<'a, const N: usize>(entries: &[Entry<'a>; N], biased: bool) -> Option<Chosen<'a>> {
+    choose_in(entries, Limit::Now, biased)
 }
 
 /// Waits for `timeout` at most.
 #[inline]
 pub fn choose_within<'a, const N: usize>(
     entries: &[Entry<'a>; N],
-    order: &mut [u32; N],
     timeout: Duration,
     biased: bool,
 ) -> Option<Chosen<'a>> {
-    choose_in(entries, order, Limit::After(timeout), biased)
+    choose_in(entries, Limit::After(timeout), biased)
 }
 
 #[inline]
-fn choose_in<'a, const N: usize>(
-    entries: &[Entry<'a>; N],
-    order: &mut [u32; N],
-    limit: Limit,
-    biased: bool,
-) -> Option<Chosen<'a>> {
+fn choose_in<'a, const N: usize>(entries: &[Entry<'a>; N], limit: Limit, biased: bool) -> Option<Chosen<'a>> {
     if N == 0 {
         wait_for_nothing(limit);
         return None;
     }
-    let run::Chosen { index, token } =
-        run::choose(entries, order, limit, Mode { biased, look: false, alone: false })?;
+    let mut order: [u32; N] = array::from_fn(|index| index as u32);
+    let mode = Mode { biased, look: false, alone: false };
+    let run::Chosen { index, token } = run::choose(entries, &mut order, limit, mode)?;
     Some(Chosen { index, token, owner: entries[index].owner, _arms: PhantomData })
 }
 

@@ -22,9 +22,12 @@
 //! **Cancellation.** A task that is cancelled while it waits unwinds with its message not sent (it is dropped by the
 //! unwinding), or with no message received. A message is never lost or sent twice.
 //!
-//! **Time slices.** Every call but the `try_` ones is a point where a task that has run for long gives way to others, also
-//! if it does not have to wait. `try_send`, `try_recv` and `try_iter` never let another task run: a loop around them
-//! needs a [`yield_now`](crate::yield_now).
+//! **Time slices.** Every call is a point where a task that has run for long gives way to others, also if it does not have
+//! to wait. Of the calls that never wait, `try_send`, `try_recv` and a `select!` with a `default` arm, only one that fails
+//! is: so others go on while a loop tries in vain.
+//!
+//! **Destructors.** Messages that are dropped with their channel are dropped in their order. If the destructor of one
+//! panics, those behind it are not dropped, but leaked.
 //!
 //! # Examples
 //!
@@ -49,6 +52,7 @@ mod clock;
 mod core;
 mod error;
 mod flavour;
+mod given;
 mod iter;
 mod limit;
 mod macro_arm;
@@ -79,7 +83,10 @@ pub use sender::Sender;
 /// What the select macros expand to.
 #[doc(hidden)]
 pub mod __select {
-    pub use super::macro_arm::{RecvArm, SendArm, choose, choose_now, choose_within, impossible};
+    pub use super::given::Given;
+    pub use super::macro_arm::{
+        Receive, RecvArm, SendArm, choose, choose_now, choose_within, impossible, send_arm,
+    };
 }
 
 use std::time::{Duration, Instant};

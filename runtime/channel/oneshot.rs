@@ -30,7 +30,7 @@ use super::buffer::Single;
 use super::core::Channel;
 use super::error::{RecvError, RecvTimeoutError, SendError, TryRecvError};
 use super::limit::Limit;
-use super::macro_arm::RecvArm;
+use super::macro_arm::{Receive, RecvArm};
 use super::sides::RecvSide;
 
 /// Makes a channel for one message.
@@ -100,9 +100,14 @@ impl<T> Receiver<T> {
     pub fn recv_deadline(&self, deadline: Instant) -> Result<T, RecvTimeoutError> {
         self.0.recv(Limit::At(deadline))
     }
+}
 
-    #[doc(hidden)]
-    pub fn __recv_arm(&self) -> RecvArm<'_, T, Result<T, RecvError>> {
+impl<T> Receive for Receiver<T> {
+    type Slot = T;
+    type Message = T;
+    type Error = RecvError;
+
+    fn recv_arm(&self) -> RecvArm<'_, T, Result<T, RecvError>> {
         let arm: &dyn Arm = RecvSide::of(&*self.0);
         // SAFETY: the arm receives a `T`; with this token there is one in the slot, and it is taken once.
         unsafe {

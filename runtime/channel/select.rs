@@ -3,6 +3,7 @@
 use std::alloc::{self, Layout};
 use std::fmt;
 use std::mem::{self, MaybeUninit};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::{self, NonNull};
 use std::time::{Duration, Instant};
 
@@ -384,6 +385,10 @@ impl SelectedOperation<'_> {
         (this.token, unsafe { ptr::read(&raw const this.place) })
     }
 }
+
+// It holds what has been chosen, which nobody else can see half done.
+impl UnwindSafe for SelectedOperation<'_> {}
+impl RefUnwindSafe for SelectedOperation<'_> {}
 
 impl fmt::Debug for SelectedOperation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

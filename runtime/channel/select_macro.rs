@@ -185,11 +185,7 @@ macro_rules! __fibra_select {
     (@expand $biased:tt [$({ $number:tt $kind:ident $channel:tt $parts:tt $body:tt })*] []) => {
         match ($($crate::__fibra_select!(@arm $kind $channel),)*) {
             arms => {
-                let chosen = $crate::channel::__select::choose(
-                    &[$(arms.$number.entry()),*],
-                    &mut [$($number),*],
-                    $biased,
-                );
+                let chosen = $crate::channel::__select::choose(&[$(arms.$number.entry()),*], $biased);
                 match chosen.index() {
                     $($number => $crate::__fibra_select!(@done $kind arms $number chosen $parts $body),)*
                     _ => $crate::channel::__select::impossible(),
@@ -201,9 +197,7 @@ macro_rules! __fibra_select {
         [($($timeout:expr)?) ($default:expr)]
     ) => {
         match ($($crate::__fibra_select!(@arm $kind $channel),)*) {
-            arms => match $crate::__fibra_select!(@try $biased ($($timeout)?)
-                [$(arms.$number.entry()),*] [$($number),*])
-            {
+            arms => match $crate::__fibra_select!(@try $biased ($($timeout)?) [$(arms.$number.entry()),*]) {
                 ::core::option::Option::Some(chosen) => match chosen.index() {
                     $($number => $crate::__fibra_select!(@done $kind arms $number chosen $parts $body),)*
                     _ => $crate::channel::__select::impossible(),
@@ -213,18 +207,18 @@ macro_rules! __fibra_select {
         }
     };
 
-    (@try $biased:tt () $entries:tt $order:tt) => {
-        $crate::channel::__select::choose_now(&$entries, &mut $order, $biased)
+    (@try $biased:tt () $entries:tt) => {
+        $crate::channel::__select::choose_now(&$entries, $biased)
     };
-    (@try $biased:tt ($timeout:expr) $entries:tt $order:tt) => {
-        $crate::channel::__select::choose_within(&$entries, &mut $order, $timeout, $biased)
+    (@try $biased:tt ($timeout:expr) $entries:tt) => {
+        $crate::channel::__select::choose_within(&$entries, $timeout, $biased)
     };
 
     (@arm recv ($receiver:expr)) => {
-        $receiver.__recv_arm()
+        $crate::channel::__select::Given::new(&$receiver).arm()
     };
     (@arm send ($sender:expr)) => {
-        $sender.__send_arm()
+        $crate::channel::__select::send_arm(&$sender)
     };
 
     (@done recv $arms:ident $number:tt $chosen:ident ($result:tt) ($body:expr)) => {{

@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 use super::arm::{Arm, Poll, Token};
 use super::error::{RecvError, RecvTimeoutError, SendError, TryRecvError};
 use super::limit::Limit;
-use super::macro_arm::RecvArm;
+use super::macro_arm::{Receive, RecvArm};
 use super::packet::{Node, Packet, Role, Wakes};
 use super::run::receive;
 use crate::sync::Mutex;
@@ -86,7 +86,10 @@ impl<T> Core<T> {
 pub struct Sender<T>(Arc<Core<T>>);
 
 impl<T> Sender<T> {
-    /// Sets a new value; never parks. The old one is dropped when nobody reads it any more.
+    /// Sets a new value. The old one is dropped when nobody reads it any more.
+    ///
+    /// Parks only while another sender is in [`send_modify`](Self::send_modify). If the task is cancelled meanwhile, the
+    /// value is dropped and nothing has changed.
     ///
     /// # Errors
     ///
@@ -99,7 +102,7 @@ impl<T> Sender<T> {
         Ok(())
     }
 
-    /// Sets a new value, also if nobody watches, and returns the old one.
+    /// Sets a new value, also if nobody watches, and returns the old one. Parks as [`send`](Self::send) does.
     pub fn send_replace(&self, value: T) -> Arc<T> {
         let _modifying = self.0.modifying.lock();
         self.0.replace(Arc::new(value))
@@ -107,15 +110,19 @@ impl<T> Sender<T> {
 
     /// Changes the value: `modify` gets a copy of it, which then takes its place. Parks while another sender does so.
     ///
-    /// If `modify` panics, nothing has changed.
+    /// If `modify` panics, or the task is cancelled, nothing has changed. `modify` and the value's `clone` may park, but must
+    /// not send to this channel: they would wait for themselves.
     pub fn send_modify(&self, modify: impl FnOnce(&mut T))
     where
         T: Clone,
     {
-        let _modifying = self.0.modifying.lock();
+        let modifying = self.0.modifying.lock();
         let mut value = T::clone(&self.0.value());
         modify(&mut value);
-        self.0.replace(Arc::new(value));
+        let old = self.0.replace(Arc::new(value));
+        // Its destructor may send in its turn.
+        drop(modifying);
+        drop(old);
     }
 
     /// The value.
@@ -253,9 +260,14 @@ impl<T> Receiver<T> {
     pub fn same_channel(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.core, &other.core)
     }
+}
 
-    #[doc(hidden)]
-    pub fn __recv_arm(&self) -> RecvArm<'_, Arc<T>, Result<Arc<T>, RecvError>> {
+impl<T> Receive for Receiver<T> {
+    type Slot = Arc<T>;
+    type Message = Arc<T>;
+    type Error = RecvError;
+
+    fn recv_arm(&self) -> RecvArm<'_, Arc<T>, Result<Arc<T>, RecvError>> {
         // SAFETY: as in `recv_within`.
         unsafe {
             RecvArm::new(self, |token, slot| match token {
