@@ -257,9 +257,13 @@ fn wait(
         // In the order of trying: of two arms of one channel, the first in its queue will be served.
         let entry = &entries[if mode.biased { place } else { index as usize }];
         let role = if mode.look { Role::Look } else { entry.arm.role() };
-        // SAFETY: nobody else knows of the node yet: the last wait has taken it out of its queue.
-        let node =
-            unsafe { (*entry.node.get()).write(Node::of(parker, Packet::new(role, entry.slot.get()))) };
+        let place: *mut Node = entry.node.get().cast();
+        // SAFETY: nobody else knows of the node yet: the last wait has taken it out of its queue. By a pointer and never by
+        // a unique reference: the queue's pointers and ours are used in turn from now on.
+        let node = unsafe {
+            place.write(Node::of(parker, Packet::new(role, entry.slot.get())));
+            &*place
+        };
         // SAFETY: the locks of all arms are held. The node is new, and stays in its place until `leave` has taken it out.
         // `park` begins the wait before it runs the commit, which is what releases the locks; where it drops the commit
         // unrun, a waker that meets the node fails to claim us, and we wait for nothing before `leave` is done.
