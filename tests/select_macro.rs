@@ -156,8 +156,15 @@ fn handles_by_value_reference_box_and_deref() {
     }
 
     let (tx, rx) = bounded::<i32>(1);
-    select! { send(&&&tx, 1) -> res => res.unwrap() }
-    select! { recv(&&&rx) -> msg => assert_eq!(msg, Ok(1)) }
+    select! { send(&&&&&&tx, 1) -> res => res.unwrap() }
+    select! { recv(&&&&&&rx) -> msg => assert_eq!(msg, Ok(1)) }
+    let (mut own_tx, mut own_rx) = (tx.clone(), rx.clone());
+    let (unique_tx, unique_rx) = (&mut own_tx, &&&mut own_rx);
+    select! { send(unique_tx, 2) -> res => res.unwrap() }
+    select! { recv(unique_rx) -> msg => assert_eq!(msg, Ok(2)) }
+    let rx_behind = Rc::new(Box::new(Wrapped(&rx)));
+    select! { send(Rc::new(Box::new(Wrapped(&tx))), 3) -> res => res.unwrap() }
+    select! { recv(rx_behind) -> msg => assert_eq!(msg, Ok(3)) }
     let (boxed_tx, boxed_rx) = (Box::new(tx.clone()), Rc::new(rx.clone()));
     select! { send(*boxed_tx, 2) -> res => res.unwrap() }
     select! { recv(boxed_rx) -> msg => assert_eq!(msg, Ok(2)) }

@@ -3,11 +3,11 @@
 //! ```text
 //! Given<R> ── R is a channel's receiver, or not known yet
 //!   │ deref
-//! Kind<R> ── R is another kind of receiver
+//! Kind<R> ── R is another kind of receiver, or a reference to any
 //!   │ deref
-//! Behind<R> ── R refers to a receiver: a reference, a `Box`, a user's own type
+//! Behind<R> ── R derefs to one of these: a `Box`, a user's own type
 //!   │ deref
-//! Behind2<R>, Behind3<R> ── through two and three references
+//! Behind2<R>, Behind3<R> ── in two and three steps
 //! ```
 //!
 //! The macros call `arm` on a [`Given`], and method lookup takes the first of these types that has it. So a receiver whose

@@ -64,6 +64,18 @@ pub struct Chosen<'a> {
     _arms: PhantomData<&'a ()>,
 }
 
+/// However many references there are.
+impl<R: Receive + ?Sized> Receive for &R {
+    type Slot = R::Slot;
+    type Message = R::Message;
+    type Error = R::Error;
+
+    #[inline(always)]
+    fn recv_arm(&self) -> ArmOf<'_, Self> {
+        (**self).recv_arm()
+    }
+}
+
 impl<T> Receive for Receiver<T> {
     type Slot = T;
     type Message = T;
