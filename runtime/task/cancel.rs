@@ -40,6 +40,11 @@ pub(crate) fn public_payload(payload: Box<dyn Any + Send>) -> Box<dyn Any + Send
     if unwind::is_ours(&*payload) { Box::new(Cancelled) } else { payload }
 }
 
+/// Whether this is the payload of a cancellation in flight, or of an unwinding to a region.
+pub(crate) fn is_cancellation(payload: &(dyn Any + Send)) -> bool {
+    unwind::is_ours(payload)
+}
+
 /// The running task's or thread's core. Ask again after every park.
 fn core<'a>() -> &'a ThreadCore {
     // SAFETY: it outlives the running code.
