@@ -31,6 +31,7 @@ const LAYERS: [&[&str]; 12] = [
     &["cancel"],
     // std's shapes, which serve each other: files come from pools, `io::copy` knows sockets, processes have pipes.
     &["io", "net", "fs", "process", "signal"],
+    &["pool"],
 ];
 
 #[test]
