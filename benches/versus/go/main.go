@@ -24,7 +24,10 @@ const (
 var sizes = map[string]int{
 	"spawn": 1_000_000, "yield": 5_000_000, "pingpong": 1_000_000, "pingpong_same": 1_000_000, "pingpong_cross": 200_000,
 	"spsc": 5_000_000, "mpmc": 4_000_000, "skynet": 1_000_000, "fib": 30, "fib_half": 30, "parked": 100_000, "sleepers": 10_000,
-	"lateness": 100_000, "idle": 10, "echo_server": 0, "echo_readable_server": 0, "http_server": 0,
+	"lateness": 100_000, "idle": 10,
+	"rendezvous": 1_000_000, "mutex_8": 8_000_000, "mutex": 10_000_000, "rwlock_read": 10_000_000, "semaphore": 10_000_000,
+	"select": 2_000_000, "timeout_ready": 2_000_000, "timeout_parked": 500_000, "cancel": 20_000, "scope": 200_000,
+	"pool_map": 1_000, "echo_server": 0, "echo_readable_server": 0, "http_server": 0,
 }
 
 func main() {
@@ -102,7 +105,7 @@ func run(workload string, n int) report {
 	case "echo_readable_server":
 		return report{"skip": "net doesn't say when a connection can be read"}
 	}
-	return report{"skip": "Go places its tasks itself"}
+	return coordination(workload, n)
 }
 
 func must(holds bool) {

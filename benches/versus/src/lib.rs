@@ -15,7 +15,12 @@ pub mod http;
 pub mod proc;
 pub mod server;
 pub mod socket;
+pub mod turns;
+pub mod work;
 
+use std::iter;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
@@ -30,6 +35,16 @@ pub const CAPACITY: usize = 128;
 pub const SIDES: usize = 4;
 /// Children of each inner task in `skynet`.
 pub const CHILDREN: usize = 10;
+/// Tasks that share the counter of `mutex_8`.
+pub const LOCKERS: usize = 8;
+/// Messages in each of the two channels of `select` before a choice; also what lies ready in `timeout_ready`.
+pub const FILL: usize = 1_000;
+/// Tasks that are parked at once in `cancel`.
+pub const CANCELLED: usize = 100;
+/// Children in `scope`.
+pub const SCOPED: usize = 10;
+/// The deadline in `timeout_ready` and `timeout_parked`: far off, so that it is never met.
+pub const FAR: Duration = Duration::from_secs(60);
 /// How long `parked` waits after the last task has said that it is about to park.
 pub const SETTLE: Duration = Duration::from_millis(100);
 
@@ -101,7 +116,35 @@ pub const WORKLOADS: &[Workload] = &[
     row("sleepers", 10_000, "n tasks sleep 1 s; s"),
     row("lateness", 100_000, "n sleepers of 1 to 1,000 ms; mean lateness in µs"),
     row("idle", 10, "an idle runtime, n seconds; wake-ups of its threads"),
+    row("rendezvous", 1_000_000, "a channel of capacity 0, four senders, four receivers; ns an item"),
+    row("mutex_8", 8_000_000, "eight tasks add to one counter under a lock; ns a lock"),
+    row("mutex", 10_000_000, "a lock that nobody else wants: lock, add one, unlock; ns"),
+    row("rwlock_read", 10_000_000, "the same with the read lock of a reader-writer lock, nothing added; ns"),
+    row(
+        "semaphore",
+        10_000_000,
+        "a semaphore with one permit, which nobody else wants: acquire, release; ns",
+    ),
+    row("select", 2_000_000, "the choice between two channels that have messages; ns a message"),
+    row(
+        "timeout_ready",
+        2_000_000,
+        "receive a message that is there, with a deadline; ns more than without one",
+    ),
+    row(
+        "timeout_parked",
+        500_000,
+        "the same with a wait for the message, on one worker where the peer can say so",
+    ),
+    row("cancel", 20_000, "cancel a parked task and join it, on one worker where the peer can say so; µs"),
+    row("scope", 200_000, "a scope with ten empty children; times a spawn and join"),
+    row("pool_map", 1_000, "a parallel map of n items of 10 µs; times the serial loop"),
 ];
+
+/// Whether the workload called `name` is one in which tasks wait for each other: `rendezvous` and all after it.
+pub fn is_coordination(name: &str) -> bool {
+    WORKLOADS.iter().skip_while(|w| w.name != "rendezvous").any(|w| w.name == name)
+}
 
 /// A row of the comparison for which a server runs, and another process loads it.
 pub struct Served {
@@ -216,11 +259,80 @@ pub fn per_op(ops: usize, work: impl FnOnce()) -> Report {
     Report::new(start.elapsed().as_nanos() as f64 / ops as f64, "ns")
 }
 
+/// Cancels `n` tasks, [`CANCELLED`] at a time: `batch` parks as many, and returns how long it took to cancel and join
+/// them. The value is the median batch's microseconds a task.
+pub fn cancel(n: usize, batch: impl FnMut() -> Duration) -> Report {
+    let mut batches: Vec<_> = iter::repeat_with(batch).take(n / CANCELLED).collect();
+    batches.sort_unstable();
+    let nanos = batches[batches.len() / 2].as_nanos() as f64;
+    Report::new(nanos / CANCELLED as f64 / 1e3, "µs")
+}
+
 /// Runs `work`; the value is seconds.
 pub fn seconds(work: impl FnOnce()) -> Report {
     let start = Instant::now();
     work();
     Report::new(start.elapsed().as_secs_f64(), "s")
+}
+
+/// Counts that it was dropped: a cancelled task must have dropped what it held.
+pub struct CountDrop(pub Arc<AtomicUsize>);
+
+impl Drop for CountDrop {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+/// By how many nanoseconds an operation of the first side takes longer than one of the second.
+pub fn extra(turns: turns::Turns<2>) -> Report {
+    Report::new(turns.extra(0, 1), "ns").with("with_ns", turns.nanos(0)).with("without_ns", turns.nanos(1))
+}
+
+/// The sum of what all receivers of `rendezvous` receive: every sender counts from 0.
+pub fn rendezvous_sum(n: usize) -> usize {
+    let each = n / SIDES;
+    SIDES * (each * (each - 1) / 2)
+}
+
+/// `n` or a little more, so that each turn of `select` takes whole fills of the channels.
+pub fn whole_fills(n: usize) -> usize {
+    n.next_multiple_of(turns::TURNS * FILL)
+}
+
+/// Fills two channels, then takes as many messages as lie in one of them by choosing, so that none is ever empty before a
+/// choice; again and again until it has taken `$ops`. Evaluates to the time of the choices, and adds to `$taken` how often
+/// each channel was chosen. A macro because each crate's select is one.
+#[macro_export]
+macro_rules! choose {
+    ($select:ident, $channel:path, $ops:expr, $taken:expr) => {{
+        let (one, two) = ($channel($crate::FILL), $channel($crate::FILL));
+        let (mut took, mut missing) = (::std::time::Duration::ZERO, [$crate::FILL; 2]);
+        for _ in 0..$ops / $crate::FILL {
+            (0..missing[0]).for_each(|_| one.0.send(0).unwrap());
+            (0..missing[1]).for_each(|_| two.0.send(1).unwrap());
+            missing = [0, 0];
+            took += $crate::turns::time(|| {
+                for _ in 0..$crate::FILL {
+                    $select! {
+                        recv(one.1) -> message => missing[message.unwrap()] += 1,
+                        recv(two.1) -> message => missing[message.unwrap()] += 1,
+                    }
+                }
+            });
+            $taken = ::std::array::from_fn(|i| $taken[i] + missing[i]);
+        }
+        took
+    }};
+}
+
+/// Panics unless two channels that always had messages were chosen `n` times in all, each about as often as the other.
+pub fn assert_fair(taken: [usize; 2], n: usize) {
+    assert_eq!(taken[0] + taken[1], n);
+    assert!(
+        taken.iter().all(|&taken| taken > n * 2 / 5),
+        "{taken:?} of {n} were taken from the two channels"
+    );
 }
 
 /// How long sleeper `i` of `lateness` sleeps.

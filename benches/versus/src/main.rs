@@ -5,11 +5,14 @@
 //!                          [--seconds 3]
 //! ```
 //!
-//! The word `servers` stands for all workloads in which a server runs under load. For each workload, each round runs every peer once, one process each, one after another: what the machine's
-//! neighbours do meets them all alike. Progress goes to stderr, the Markdown to stdout.
+//! The word `servers` stands for all workloads in which a server runs under load, `coordination` for those from
+//! `rendezvous` on, in which tasks wait for each other. For each workload, each round runs every peer once, one process each,
+//! one after another: what the machine's neighbours do meets them all alike. Progress goes to stderr, the Markdown to stdout.
 
 mod cell;
 mod child;
+mod goal;
+mod java;
 mod peer;
 mod served;
 mod table;
@@ -60,6 +63,7 @@ fn main() {
 }
 
 fn measure(plan: &Plan, row: &Row, peers: &[Peer]) -> Vec<Cell> {
+    let peers: Vec<_> = peers.iter().filter(|peer| peer.takes_part(row)).collect();
     let mut cells: Vec<_> = peers.iter().map(|peer| Cell { peer: peer.name, rounds: Vec::new() }).collect();
     // Ten seconds of nothing don't get better by repetition.
     let rounds = if row.workload == "idle" { 1 } else { plan.rounds };
@@ -110,6 +114,9 @@ impl Plan {
             let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
             match word.as_str() {
                 "--workloads" if value == "servers" => plan.rows.retain(|row| row.load.is_some()),
+                "--workloads" if value == "coordination" => {
+                    plan.rows.retain(|row| versus::is_coordination(row.name))
+                }
                 "--workloads" => plan.rows = chosen(&value, &rows(), |row| row.name)?,
                 "--peers" => plan.peers = chosen(&value, peer::NAMES, |name| name)?,
                 "--rounds" => plan.rounds = number(&word, &value)?,

@@ -7,10 +7,10 @@ use std::{fmt, io};
 use serde_json::{Map, Value};
 
 use crate::child::Child;
-use crate::{Plan, Row};
+use crate::{Plan, Row, java};
 
 /// In the order of the tables.
-pub const NAMES: &[&str] = &["fibra", "go", "tokio", "may", "threads", "raw"];
+pub const NAMES: &[&str] = &["fibra", "go", "tokio", "may", "java", "threads", "raw"];
 
 /// A program that is there.
 pub struct Peer {
@@ -38,23 +38,38 @@ pub fn build(names: &[&'static str]) -> Vec<Peer> {
 fn compile(program: &Path) -> bool {
     let name = program.file_name().and_then(|name| name.to_str()).expect("a binary has a name");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut command = if name == "peer-go" { Command::new("go") } else { Command::new(env!("CARGO")) };
-    if name == "peer-go" {
-        command.args(["build", "-o"]).arg(program).arg(".").current_dir(folder.join("go"));
-    } else {
-        let target = program.ancestors().nth(2).expect("the profile's folder is in the target folder");
-        command.args(["build", "--release", "--bin", name, "--target-dir"]).arg(target).current_dir(folder);
-    }
-    let built = match command.status() {
+    let status = match name {
+        "peer-java" => java::compile(program, &folder.join("java")),
+        "peer-go" => {
+            let mut go = Command::new("go");
+            go.args(["build", "-o"]).arg(program).arg(".").current_dir(folder.join("go")).status()
+        }
+        _ => {
+            let target = program.ancestors().nth(2).expect("the profile's folder is in the target folder");
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.args(["build", "--release", "--bin", name, "--target-dir"]).arg(target);
+            cargo.current_dir(folder).status()
+        }
+    };
+    let built = match status {
         Ok(status) if status.success() => return true,
         Ok(status) => format!("its build ended with {status}"),
-        Err(error) => format!("{}: {error}", command.get_program().display()),
+        Err(error) => format!("its compiler: {error}"),
     };
     eprintln!("{name} is skipped: {built}");
     false
 }
 
 impl Peer {
+    /// Whether the peer was written with rows like this one in mind.
+    pub fn takes_part(&self, row: &Row) -> bool {
+        match self.name {
+            "java" => versus::is_coordination(row.name),
+            "raw" => row.load.is_some(),
+            _ => true,
+        }
+    }
+
     /// Runs the peer once; no longer than the plan's timeout, or thrice that for a server and its load.
     pub fn run(&self, row: &Row, plan: &Plan) -> Outcome {
         self.try_run(row, plan).unwrap_or_else(|error| Outcome::Failed(error.to_string()))

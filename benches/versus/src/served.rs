@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::Plan;
 use crate::cell::{Cell, RIVALS, Results, of, short};
+use crate::goal::{self, Measure, P99, REQUESTS, VALUE};
 
 /// What the columns are called, and the fields that they show.
 const COLUMNS: &[(&str, &str)] =
@@ -11,47 +12,7 @@ const COLUMNS: &[(&str, &str)] =
 /// The fields that stand in the last column, where there are any.
 const ALSO: &[&str] = &["pte_per_connection", "us_per_arrival", "busiest_percent", "load_cpu_s"];
 /// What fibra is compared in.
-const MEASURES: &[Measure] = &[Measure { name: "value", ..CPU }, REQUESTS, P99];
-const CPU: Measure = Measure { name: "CPU", field: "value", more_is_better: false };
-const BYTES: Measure = Measure { name: "memory", ..CPU };
-const SHARE: Measure = Measure { name: "busiest worker", ..CPU };
-const REQUESTS: Measure = Measure { name: "requests/s", field: "requests_per_s", more_is_better: true };
-const P99: Measure = Measure { name: "p99", field: "p99_us", more_is_better: false };
-
-const ECHO: &[&str] = &["echo_64", "echo_1000"];
-const HTTP: &[&str] = &["http_64", "http_1000"];
-const GOALS: &[Goal] = &[
-    Goal { rows: ECHO, measure: CPU, limit: 1.05, of: Of::Peers(&["tokio"]) },
-    Goal { rows: ECHO, measure: CPU, limit: 1.15, of: Of::Peers(&["raw"]) },
-    Goal { rows: ECHO, measure: REQUESTS, limit: 0.95, of: Of::Peers(RIVALS) },
-    Goal { rows: ECHO, measure: P99, limit: 1.1, of: Of::Peers(RIVALS) },
-    Goal { rows: HTTP, measure: CPU, limit: 1.05, of: Of::Peers(&["tokio"]) },
-    Goal { rows: HTTP, measure: P99, limit: 1.1, of: Of::Peers(RIVALS) },
-    Goal { rows: &["conns_idle"], measure: BYTES, limit: 9_000.0, of: Of::Unit("B") },
-    Goal { rows: &["conns_idle_readable"], measure: BYTES, limit: 4_900.0, of: Of::Unit("B") },
-    Goal { rows: &["conns_sequential"], measure: SHARE, limit: 60.0, of: Of::Unit("%") },
-];
-
-#[derive(Clone, Copy)]
-struct Measure {
-    name: &'static str,
-    field: &'static str,
-    more_is_better: bool,
-}
-
-struct Goal {
-    rows: &'static [&'static str],
-    measure: Measure,
-    limit: f64,
-    of: Of,
-}
-
-/// What a goal's limit counts in.
-enum Of {
-    /// The figure of the best of these peers.
-    Peers(&'static [&'static str]),
-    Unit(&'static str),
-}
+const MEASURES: &[Measure] = &[VALUE, REQUESTS, P99];
 
 /// Prints the three tables, unless there is nothing in them.
 pub fn print(plan: &Plan, results: &Results) {
@@ -69,7 +30,7 @@ pub fn print(plan: &Plan, results: &Results) {
     }
     if plan.peers.contains(&"fibra") {
         print_ratios(results);
-        print_goals(results);
+        goal::print(results);
     }
     println!();
 }
@@ -113,38 +74,5 @@ fn print_ratios(results: &Results) {
             });
             println!("| {} | {} | {best} | {} |", row.name, measure.name, each.join(" | "));
         }
-    }
-}
-
-fn print_goals(results: &Results) {
-    println!("\n| workload | goal | fibra | |\n| --- | --- | ---: | --- |");
-    for (row, cells) in results {
-        for goal in GOALS.iter().filter(|goal| goal.rows.contains(&row.name)) {
-            let Measure { name, field, more_is_better } = goal.measure;
-            let (scale, unit) = match goal.of {
-                Of::Peers(peers) => match goal.measure.best(cells, peers) {
-                    Some((peer, theirs)) => (theirs, format!("× {peer}")),
-                    None => (f64::NAN, format!("× {}", peers.join(", "))),
-                },
-                Of::Unit(unit) => (1.0, unit.to_owned()),
-            };
-            let ours = of(cells, "fibra").and_then(|cell| cell.median(field)).map(|ours| ours / scale);
-            let (sign, limit) = (if more_is_better { "≥" } else { "≤" }, goal.limit);
-            let reached = |ours: f64| if more_is_better { ours >= limit } else { ours <= limit };
-            let (ours, verdict) = match ours.filter(|ours| !ours.is_nan()) {
-                Some(ours) if reached(ours) => (short(ours), "reached"),
-                Some(ours) => (short(ours), "**missed**"),
-                None => ("—".to_owned(), "not measured"),
-            };
-            println!("| {} | {name} {sign} {limit} {unit} | {ours} | {verdict} |", row.name);
-        }
-    }
-}
-
-impl Measure {
-    /// The peer among `peers` with the best median, and that median.
-    fn best(self, cells: &[Cell], peers: &[&'static str]) -> Option<(&'static str, f64)> {
-        let medians = peers.iter().filter_map(|peer| Some((*peer, of(cells, peer)?.median(self.field)?)));
-        medians.min_by(|(_, a), (_, b)| if self.more_is_better { b.total_cmp(a) } else { a.total_cmp(b) })
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::cell::{Cell, RIVALS, Results, median, numbers, of, short};
-use crate::{Plan, Row};
+use crate::{Plan, Row, goal};
 
 /// The fields that have columns of their own or none.
 const KNOWN: &[&str] = &["peer", "workload", "workers", "n", "value", "unit", "cpu_seconds", "peak_bytes"];
@@ -23,6 +23,7 @@ pub fn print(plan: &Plan, results: &Results) {
     }
     if plan.peers.contains(&"fibra") {
         print_ratios(results);
+        goal::print(results);
     }
     println!();
 }
@@ -57,13 +58,13 @@ fn print_ratios(results: &Results) {
     println!(
         "\nHow many times fibra's median goes into theirs (*: they did fewer operations, and can't be the best):\n"
     );
-    println!("| workload | best of {} | go | tokio | may | threads |", RIVALS.join(", "));
-    println!("| --- | ---: | ---: | ---: | ---: | ---: |");
+    println!("| workload | best of {} | go | tokio | may | java | threads |", RIVALS.join(", "));
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
     for (row, cells) in results {
         let cell = |peer: &str| of(cells, peer);
         let median = |cell: &Cell| cell.median("value");
         let Some(ours) = cell("fibra").and_then(median) else {
-            println!("| {} | no figure of fibra | | | | |", row.name);
+            println!("| {} | no figure of fibra | | | | | |", row.name);
             continue;
         };
         let whole = RIVALS.iter().filter_map(|peer| cell(peer)).filter(|cell| cell.is_whole(row));
@@ -71,7 +72,7 @@ fn print_ratios(results: &Results) {
             whole.filter_map(|cell| Some((cell.peer, median(cell)?))).min_by(|a, b| a.1.total_cmp(&b.1));
         let best =
             best.map_or("—".to_owned(), |(peer, theirs)| format!("**{}** ({peer})", times(theirs, ours)));
-        let each = ["go", "tokio", "may", "threads"].map(|peer| {
+        let each = ["go", "tokio", "may", "java", "threads"].map(|peer| {
             let Some((cell, theirs)) = cell(peer).and_then(|cell| Some((cell, median(cell)?))) else {
                 return "—".to_owned();
             };

@@ -1,5 +1,7 @@
 //! The peer `fibra`: what the comparison is about.
 
+mod coordination;
+
 use std::array;
 use std::io;
 use std::sync::Arc;
@@ -51,11 +53,12 @@ fn run(args: &Args) -> Report {
         "echo_server" => serve(fibra, server::echo),
         "echo_readable_server" => serve(fibra, echo_when_readable),
         "http_server" => serve(fibra, server::http),
-        _ => Report::skip("needs two workers"),
+        "pingpong_cross" => Report::skip("needs two workers"),
+        _ => coordination::run(&fibra, args),
     }
 }
 
-fn join_all<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
+pub(crate) fn join_all<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
     tasks.into_iter().map(|task| task.join().unwrap()).collect()
 }
 
@@ -76,7 +79,7 @@ fn yielders(n: usize) {
 }
 
 /// A task that is placed on `worker` by hand, or by the runtime.
-fn task(worker: Option<usize>) -> thread::Builder {
+pub(crate) fn task(worker: Option<usize>) -> thread::Builder {
     worker.map_or(thread::Builder::new(), |worker| thread::Builder::new().worker(worker))
 }
 

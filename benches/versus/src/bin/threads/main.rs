@@ -1,6 +1,8 @@
 //! The peer `threads`: one OS thread for each task, `crossbeam-channel` between them, on all cores whatever `--workers`
 //! says. `n` is held to what such a program can do in a few seconds.
 
+mod coordination;
+
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -17,6 +19,7 @@ fn main() {
         "spawn" => args.at_most(2 * BATCH),
         "yield" => args.at_most(1_000_000),
         "pingpong" | "pingpong_cross" => args.at_most(50_000),
+        "rendezvous" => args.at_most(200_000),
         "parked" | "sleepers" | "lateness" => args.at_most(10_000),
         _ => {}
     }
@@ -39,11 +42,12 @@ fn run(args: &Args) -> Report {
         "echo_readable_server" => Report::skip("a thread's stack stays"),
         "skynet" | "fib" | "fib_half" => Report::skip("too many threads"),
         "pingpong_same" => Report::skip("the kernel places threads"),
-        _ => Report::skip("no runtime"),
+        "idle" => Report::skip("no runtime"),
+        _ => coordination::run(args),
     }
 }
 
-fn join_all<T>(threads: Vec<JoinHandle<T>>) -> Vec<T> {
+pub(crate) fn join_all<T>(threads: Vec<JoinHandle<T>>) -> Vec<T> {
     threads.into_iter().map(|thread| thread.join().unwrap()).collect()
 }
 

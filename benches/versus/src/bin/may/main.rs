@@ -4,6 +4,8 @@
 //! `pingpong` its `mpsc` stands in for the rendezvous, and `spsc_ns` tells what its less general `spsc` takes. Each stack
 //! takes two of the kernel's 65,530 map entries, so `n` is held to 30,000 where tasks live all at once.
 
+mod coordination;
+
 use std::array;
 use std::io;
 use std::sync::Arc;
@@ -51,8 +53,11 @@ fn run(args: &Args) -> Report {
     }
     // A coroutine that dies for want of a stack would leave others waiting for it, some of them for ever.
     std::panic::set_hook(Box::new(|panic| {
-        eprintln!("{panic}");
-        std::process::abort()
+        // A cancellation is a panic without a message.
+        if panic.payload_as_str().is_some() {
+            eprintln!("{panic}");
+            std::process::abort()
+        }
     }));
     enter(|| ()); // Starts the scheduler outside of the measurement.
     match args.workload.as_str() {
@@ -84,16 +89,17 @@ fn run(args: &Args) -> Report {
         "echo_server" => serve(server::echo),
         "http_server" => serve(server::http),
         "echo_readable_server" => Report::skip("its sockets don't say when they can be read"),
-        _ => Report::skip("may places its tasks itself"),
+        "pingpong_cross" => Report::skip("may places its tasks itself"),
+        _ => coordination::run(args),
     }
 }
 
 /// Runs `main` as a coroutine on a worker.
-fn enter<T: Send + 'static>(main: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) fn enter<T: Send + 'static>(main: impl FnOnce() -> T + Send + 'static) -> T {
     go!(main).join().unwrap()
 }
 
-fn join_all<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
+pub(crate) fn join_all<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
     tasks.into_iter().map(|task| task.join().unwrap()).collect()
 }
 

@@ -3,6 +3,8 @@
 //! tokio has no rendezvous channel: `mpsc::channel(1)` stands in. It has no mpmc channel either: `flume` is the faster one
 //! of the two that most programs take, ahead of `async-channel`; `kanal_ns` tells what the fastest known one takes.
 
+mod coordination;
+
 use std::array;
 use std::future::Future;
 use std::io;
@@ -90,16 +92,17 @@ fn run(args: &Args) -> Report {
             enter(&tokio, async { sleep(Duration::from_millis(10)).await });
             versus::idle(n)
         }
-        _ => Report::skip("tokio places its tasks itself"),
+        "pingpong_cross" => Report::skip("tokio places its tasks itself"),
+        _ => coordination::run(&tokio, args),
     }
 }
 
 /// Runs `main` as a task on a worker.
-fn enter<T: Send + 'static>(tokio: &Runtime, main: impl Future<Output = T> + Send + 'static) -> T {
+pub(crate) fn enter<T: Send + 'static>(tokio: &Runtime, main: impl Future<Output = T> + Send + 'static) -> T {
     tokio.block_on(async { tokio::spawn(main).await.unwrap() })
 }
 
-async fn join_all<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
+pub(crate) async fn join_all<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
     let mut results = Vec::with_capacity(tasks.len());
     for task in tasks {
         results.push(task.await.unwrap());
