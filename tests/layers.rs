@@ -17,7 +17,7 @@ use std::path::Path;
 use tokens::{is_name, tokens, without_tests};
 
 /// From top to bottom of the page: what comes earlier knows nothing of what comes later.
-const LAYERS: [&[&str]; 12] = [
+const LAYERS: &[&[&str]] = &[
     &["os"],
     &["util"],
     &["stack"],

@@ -30,7 +30,7 @@ use super::ranges::Ranges;
 use crate::sched::{Options, Place, WhenStopping, Worker, spawn, with_current};
 use crate::task::core::CoreRef;
 use crate::task::park::{assert_parking_is_possible, current_core};
-use crate::task::{Parker, Reason, Wait, cancel, checkpoint, current, park};
+use crate::task::{Parker, Reason, Wait, cancel, checkpoint, park};
 use crate::util::AbortOnDrop;
 use crate::util::spin::SpinLock;
 
@@ -117,7 +117,7 @@ impl Crew {
             piece,
             helpers,
             first_worker,
-            shielded: current::task().is_some_and(cancel::is_masked),
+            shielded: cancel::is_masked(),
             stop: AtomicBool::new(false),
             failure: SpinLock::new(None),
             gate: SpinLock::new(Gate { helpers: Vec::with_capacity(helpers), ..Gate::default() }),
@@ -141,7 +141,8 @@ impl Crew {
                 let first = piece as usize * self.piece;
                 for item in first..self.items.min(first + self.piece) {
                     checkpoint();
-                    meet_cancellation();
+                    // A map can be cancelled between any two items, also if none of them parks.
+                    cancel::deliver();
                     if self.stop.load(Ordering::Relaxed) {
                         return;
                     }
@@ -297,12 +298,5 @@ impl Ticket {
         if let Err(payload) = outcome {
             crew.fail(payload);
         }
-    }
-}
-
-/// A map can be cancelled between any two items, also if none of them parks.
-fn meet_cancellation() {
-    if current::task().is_some_and(|task| task.core.state.is_cancelled() && !cancel::is_masked(task)) {
-        cancel::unwind();
     }
 }

@@ -56,9 +56,16 @@ pub(crate) fn is_due() -> bool {
     unwind::is_due(core())
 }
 
+/// Whether the running task's cancellation is held back.
+pub(crate) fn is_masked() -> bool {
+    unwind::depth(core()) != 0
+}
+
 /// Unwinds if that is due: for waits that are not parks.
 pub(crate) fn deliver() {
-    unwind::deliver(core(), unwind::depth(core()));
+    if is_due() {
+        unwind::deliver(core(), unwind::depth(core()));
+    }
 }
 
 /// Whether something other than a cancellation can end waits here: see [`region`].
