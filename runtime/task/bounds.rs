@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::core::{Ended, Outcome, ThreadCore};
 use super::region;
 use super::state::{Begin, Kind, UNWINDING};
-use super::unwind;
+use super::unwind::{self, Unwinding};
 use crate::util::abort;
 
 /// See the head of this file.
@@ -68,26 +68,27 @@ impl Bounds {
         }
     }
 
-    /// What the wait came to. Unwinds if that was a cancellation or the end of a region.
+    /// What the wait came to.
     #[inline(always)]
-    pub(crate) fn outcome(&self, core: &ThreadCore) -> Outcome {
+    pub(crate) fn outcome(&self, core: &ThreadCore) -> Result<Outcome, Unwinding> {
         match core.ended.get() {
-            Ended::Woken => Outcome::Woken,
-            Ended::TimedOut if !self.is_regions => Outcome::TimedOut,
-            Ended::TimedOut | Ended::Cancelled => self.unwind(core),
+            Ended::Woken => Ok(Outcome::Woken),
+            Ended::TimedOut if !self.is_regions => Ok(Outcome::TimedOut),
+            Ended::TimedOut | Ended::Cancelled => Err(self.unwinding(core)),
         }
     }
 
-    /// Unwinds if that is due, though no wait has begun.
+    /// What a wait comes to that does not begin, since its time is over.
     #[cold]
-    pub(crate) fn deliver(&self, core: &ThreadCore) {
-        unwind::deliver(core, self.depth);
+    pub(crate) fn outcome_without_wait(&self, core: &ThreadCore) -> Result<Outcome, Unwinding> {
+        unwind::due(core, self.depth).map_or(Ok(Outcome::TimedOut), Err)
     }
 
-    /// Unwinds, which is due.
+    /// The unwinding that is due.
     #[cold]
-    pub(crate) fn unwind(&self, core: &ThreadCore) -> ! {
-        unwind::deliver(core, self.depth);
-        abort("a wait was ended early, but neither its task was cancelled nor a region is over")
+    pub(crate) fn unwinding(&self, core: &ThreadCore) -> Unwinding {
+        unwind::due(core, self.depth).unwrap_or_else(|| {
+            abort("a wait was ended early, but neither its task was cancelled nor a region is over")
+        })
     }
 }

@@ -63,8 +63,10 @@ pub(crate) fn is_masked() -> bool {
 
 /// Unwinds if that is due: for waits that are not parks.
 pub(crate) fn deliver() {
-    if is_due() {
-        unwind::deliver(core(), unwind::depth(core()));
+    if is_due()
+        && let Some(unwinding) = unwind::due(core(), unwind::depth(core()))
+    {
+        unwinding.unwind();
     }
 }
 

@@ -28,6 +28,7 @@ use super::parker::Parker;
 use super::reason::Reason;
 use super::state::{Begin, Kind};
 use super::thread_parker;
+use super::unwind::Unwinding;
 use crate::util::{AbortOnDrop, abort};
 
 impl Parker {
@@ -64,16 +65,25 @@ pub(crate) struct Wait {
 /// unrun; so the caller needs a guard whose `Drop` takes its node out of the queue on every way out.
 #[inline(always)]
 pub(crate) fn park(wait: Wait, commit: impl FnOnce() -> bool) -> Outcome {
+    park_kind(Kind::Node, wait, commit).unwrap_or_else(|unwinding| unwinding.unwind())
+}
+
+/// [`park`] for a caller that cleans up by itself before it unwinds, which is cheaper than a destructor on the way.
+#[inline(always)]
+pub(crate) fn try_park(wait: Wait, commit: impl FnOnce() -> bool) -> Result<Outcome, Unwinding> {
     park_kind(Kind::Node, wait, commit)
 }
 
 /// Parks until the user's token is there, or the deadline has passed; consumes the token.
 pub(crate) fn park_for_token(deadline: Option<Instant>) {
-    park_kind(Kind::Token, Wait { reason: Reason::Park, object: ptr::null(), deadline }, || true);
+    let wait = Wait { reason: Reason::Park, object: ptr::null(), deadline };
+    if let Err(unwinding) = park_kind(Kind::Token, wait, || true) {
+        unwinding.unwind();
+    }
 }
 
 #[inline(always)]
-fn park_kind(kind: Kind, wait: Wait, commit: impl FnOnce() -> bool) -> Outcome {
+fn park_kind(kind: Kind, wait: Wait, commit: impl FnOnce() -> bool) -> Result<Outcome, Unwinding> {
     match current::task() {
         Some(task) => park_task(task, kind, wait, commit),
         None => thread_parker::park(kind, wait.deadline, commit),
@@ -81,7 +91,12 @@ fn park_kind(kind: Kind, wait: Wait, commit: impl FnOnce() -> bool) -> Outcome {
 }
 
 #[inline(always)]
-fn park_task(task: &Header, kind: Kind, wait: Wait, commit: impl FnOnce() -> bool) -> Outcome {
+fn park_task(
+    task: &Header,
+    kind: Kind,
+    wait: Wait,
+    commit: impl FnOnce() -> bool,
+) -> Result<Outcome, Unwinding> {
     if task.parking.get() != Parking::Allowed {
         // The caller's lock first: the panic runs hooks, and those may want the same object.
         drop(commit);
@@ -92,19 +107,18 @@ fn park_task(task: &Header, kind: Kind, wait: Wait, commit: impl FnOnce() -> boo
         // Too late to wait: neither a switch nor a timer, which a busy worker might come to much later.
         drop(commit);
         if kind == Kind::Token && task.core.state.take_token() {
-            return Outcome::Woken;
+            return Ok(Outcome::Woken);
         }
-        bounds.deliver(&task.core);
-        return Outcome::TimedOut;
+        return bounds.outcome_without_wait(&task.core);
     }
     // Before the wait begins: from then on the field is the claimer's.
     task.core.ended.set(Ended::Woken);
     match bounds.begin(&task.core, kind) {
         Begin::Begun => {}
-        Begin::HadToken => return Outcome::Woken,
+        Begin::HadToken => return Ok(Outcome::Woken),
         Begin::Cancelled | Begin::Interrupted => {
             drop(commit);
-            bounds.unwind(&task.core);
+            return Err(bounds.unwinding(&task.core));
         }
     }
     task.deadline.set(bounds.deadline());

@@ -17,6 +17,7 @@
 //! | `core.region` lists the regions entered under the present shield, innermost first | `run` and `shield`, on every way out |
 //! | a visible region that has been ended has `INTERRUPTED` set, or its ender is about to | `end` sets it after `ended`; who clears it looks at the list afterwards; a shield looks when it is left |
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -107,6 +108,11 @@ impl Region {
         self.core
     }
 
+    /// What unwinds to this region.
+    pub(crate) fn payload(&self) -> Box<dyn Any + Send> {
+        Box::new(Unwinding(ptr::from_ref(self).addr()))
+    }
+
     fn is_over(&self, now: Option<Instant>) -> bool {
         // Relaxed: see `end`.
         self.ended.load(Ordering::Relaxed)
@@ -136,13 +142,7 @@ pub(crate) fn outermost_over(core: &ThreadCore) -> Option<&Region> {
     over
 }
 
-/// Unwinds to a region of the running task or thread.
-#[cold]
-pub(crate) fn unwind_to(region: &Region) -> ! {
-    resume_unwind(Box::new(Unwinding(ptr::from_ref(region).addr())))
-}
-
 /// Whether this is the payload of an unwinding to a region.
-pub(crate) fn is_unwinding(payload: &(dyn std::any::Any + Send)) -> bool {
+pub(crate) fn is_unwinding(payload: &(dyn Any + Send)) -> bool {
     payload.is::<Unwinding>()
 }

@@ -16,6 +16,7 @@ use super::bounds::Bounds;
 use super::core::{CoreRef, Ended, Outcome, ThreadCore};
 use super::current::{self, context};
 use super::state::{Begin, Kind};
+use super::unwind::Unwinding;
 use crate::os::futex;
 
 /// An OS thread's parker. Counted, because `Thread` handles may outlive the thread.
@@ -54,7 +55,11 @@ fn late_core() -> NonNull<ThreadCore> {
 }
 
 /// Parks the current OS thread; see [`park`](super::park::park).
-pub(crate) fn park(kind: Kind, deadline: Option<Instant>, commit: impl FnOnce() -> bool) -> Outcome {
+pub(crate) fn park(
+    kind: Kind,
+    deadline: Option<Instant>,
+    commit: impl FnOnce() -> bool,
+) -> Result<Outcome, Unwinding> {
     let core = current_core();
     // SAFETY: the thread keeps its own parker alive; the core is the first field of a `ThreadParker`.
     let parker: &ThreadParker = unsafe { core.cast().as_ref() };
@@ -65,10 +70,10 @@ pub(crate) fn park(kind: Kind, deadline: Option<Instant>, commit: impl FnOnce() 
     parker.core.ended.set(Ended::Woken);
     match bounds.begin(&parker.core, kind) {
         Begin::Begun => {}
-        Begin::HadToken => return Outcome::Woken,
+        Begin::HadToken => return Ok(Outcome::Woken),
         Begin::Cancelled | Begin::Interrupted => {
             drop(commit);
-            bounds.unwind(&parker.core);
+            return Err(bounds.unwinding(&parker.core));
         }
     }
     if commit() {

@@ -26,7 +26,8 @@ use std::cell::Cell;
 use std::marker::PhantomPinned;
 use std::ptr::NonNull;
 
-use super::{Outcome, Parker, Wait, park};
+use super::park::try_park;
+use super::{Outcome, Parker, Wait};
 use crate::util::abort;
 use crate::util::spin::{SpinGuard, SpinLock};
 
@@ -420,13 +421,13 @@ pub(crate) unsafe fn wait_in_and_drop<S, P, D>(
             End::Front => queue(&mut guard).push_front(node),
         }
     }
-    let outcome = park(wait, move || {
+    let outcome = try_park(wait, move || {
         drop(guard);
         drop(then);
         true
     });
     match outcome {
-        Outcome::Woken => {
+        Ok(Outcome::Woken) => {
             // The waker has popped the node, and told us so: the lock is not needed.
             if node.queued.get() {
                 abort("a waiter was woken while its node stood in a queue");
@@ -434,7 +435,11 @@ pub(crate) unsafe fn wait_in_and_drop<S, P, D>(
             std::mem::forget(leave);
             node.selected.get()
         }
-        Outcome::TimedOut => Selected::Nothing,
+        Ok(Outcome::TimedOut) => Selected::Nothing,
+        Err(unwinding) => {
+            drop(leave);
+            unwinding.unwind()
+        }
     }
 }
 
