@@ -348,8 +348,8 @@ fn a_select_that_leaves_its_thread_drops_no_message_there() {
     struct Local(std::thread::ThreadId, Arc<AtomicUsize>);
     impl Drop for Local {
         fn drop(&mut self) {
-            assert_eq!(self.0, std::thread::current().id());
-            self.1.fetch_add(1, Ordering::SeqCst);
+            let elsewhere = self.0 != std::thread::current().id();
+            self.1.fetch_add(if elsewhere { 1000 } else { 1 }, Ordering::SeqCst);
         }
     }
     // Not `Send`, as the pointer says.
@@ -362,11 +362,21 @@ fn a_select_that_leaves_its_thread_drops_no_message_there() {
     tx.send(message()).map_err(|_| "closed").unwrap();
     let mut select = Select::new();
     select.recv(&rx);
+    tx.send(message()).map_err(|_| "closed").unwrap();
+    let elsewhere = select.clone();
     std::thread::scope(|s| {
         let select = &mut select;
         assert!(s.spawn(move || drop(select.try_select())).join().is_err());
+        // Nor if another operation was added there.
+        let select = move || {
+            let (_tx, other) = unbounded::<u32>();
+            let mut select = elsewhere;
+            select.recv(&other);
+            drop(select.try_select());
+        };
+        assert!(s.spawn(select).join().is_err());
     });
-    assert_eq!(drops.load(Ordering::SeqCst), 0);
+    assert_eq!((drops.load(Ordering::SeqCst), rx.len()), (0, 1));
     drop((tx, rx));
     assert_eq!(drops.load(Ordering::SeqCst), 1);
 }

@@ -60,8 +60,6 @@ pub struct Select<'a> {
     biased: bool,
     /// Fits the message of each receiving operation.
     message: Layout,
-    /// The thread that the operations were added on.
-    thread: *const (),
 }
 
 /// What belongs to the entry of the same place.
@@ -70,6 +68,8 @@ struct Operation {
     index: usize,
     /// Drops a message of its type.
     discard: unsafe fn(*mut ()),
+    /// The thread that the operation was added on, and so one that may have its receiver.
+    thread: *const (),
 }
 
 // SAFETY: a `Select` calls channels through their locks and may do so from any thread. It moves a message out of a
@@ -89,7 +89,6 @@ impl<'a> Select<'a> {
             next_index: 0,
             biased: false,
             message: Layout::new::<()>(),
-            thread: ptr::null(),
         }
     }
 
@@ -117,8 +116,7 @@ impl<'a> Select<'a> {
         self.next_index += 1;
         self.order.push(u32::try_from(self.entries.len()).expect("a select of less than 2^32 operations"));
         self.entries.push(Entry::new(arm, ptr::null_mut(), handle));
-        self.operations.push(Operation { index, discard });
-        self.thread = this_thread();
+        self.operations.push(Operation { index, discard, thread: this_thread() });
         index
     }
 
@@ -263,17 +261,9 @@ impl<'a> Select<'a> {
         self.entries.iter().for_each(|entry| entry.slot.set(slot));
         let mode = Mode { biased: self.biased, look: false, alone: false };
         let chosen = choose(&self.entries, &mut self.order, limit, mode)?;
-        let Operation { index, discard } = self.operations[chosen.index];
+        let operation = self.operations[chosen.index];
         let Entry { arm, owner: handle, .. } = self.entries[chosen.index];
-        Some(SelectedOperation {
-            arm,
-            token: chosen.token,
-            index,
-            handle,
-            discard,
-            place,
-            thread: self.thread,
-        })
+        Some(SelectedOperation { arm, token: chosen.token, operation, handle, place })
     }
 
     fn look(&mut self, limit: Limit) -> Option<usize> {
@@ -324,17 +314,15 @@ impl fmt::Debug for Select<'_> {
 pub struct SelectedOperation<'a> {
     arm: &'a dyn Arm,
     token: Token,
-    index: usize,
+    operation: Operation,
     handle: *const (),
-    discard: unsafe fn(*mut ()),
     place: Place,
-    thread: *const (),
 }
 
 impl SelectedOperation<'_> {
     /// The index that the operation got when it was added.
     pub fn index(&self) -> usize {
-        self.index
+        self.operation.index
     }
 
     /// Sends the message.
@@ -401,9 +389,9 @@ impl Drop for SelectedOperation<'_> {
     fn drop(&mut self) {
         match self.token {
             // A message that need not be `Send` may only be dropped where its receiver is.
-            Token::Message if self.thread == this_thread() => {
+            Token::Message if self.operation.thread == this_thread() => {
                 // SAFETY: the arm has put a message there, and nobody has taken it; it is of the operation's type.
-                unsafe { (self.discard)(self.place.pointer()) }
+                unsafe { (self.operation.discard)(self.place.pointer()) }
             }
             Token::Message => {}
             // SAFETY: the token comes from this arm, and ends here.
