@@ -37,8 +37,8 @@
 //! # A tour of the source
 //!
 //! In reading order: `os` and `util` below everything, then `stack`, `task`, `time`, `poll`, `sched`, [`sync`],
-//! [`channel`], [`thread`], [`cancel`], and std's shapes: [`io`], [`net`], [`fs`], [`process`], [`signal`]; then what is
-//! built on all of it: [`pool`]. A file uses only its own layer and those before it.
+//! [`channel`], [`thread`], [`cancel`], [`group`], and std's shapes: [`io`], [`net`], [`fs`], [`process`], [`signal`];
+//! then what is built on all of it: [`pool`]. A file uses only its own layer and those before it.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -62,6 +62,8 @@ pub mod channel;
 pub mod thread;
 
 pub mod cancel;
+
+pub mod group;
 
 pub mod io;
 

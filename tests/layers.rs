@@ -29,6 +29,7 @@ const LAYERS: &[&[&str]] = &[
     &["channel"],
     &["thread"],
     &["cancel"],
+    &["group"],
     // std's shapes, which serve each other: files come from pools, `io::copy` knows sockets, processes have pipes.
     &["io", "net", "fs", "process", "signal"],
     &["pool"],

@@ -27,6 +27,7 @@ pub use builder::Builder;
 pub use identity::{Thread, ThreadId, current};
 pub use join_handle::JoinHandle;
 pub use local::on_thread_stack;
+pub(crate) use scope::{Lender, Loan};
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use spawn::{spawn, spawn_local, try_spawn};
 pub use std::thread::{AccessError, LocalKey, Result, available_parallelism, panicking};

@@ -207,6 +207,32 @@ impl<'scope> Scope<'scope, '_> {
     }
 }
 
+impl<'scope> Scope<'scope, '_> {
+    /// For who spawns tasks of this scope in a way of its own.
+    pub(crate) fn lender(&'scope self) -> Lender {
+        Lender(Arc::clone(&self.data))
+    }
+}
+
+/// Counts tasks of a scope. To be used while the scope has not ended, in its closure or its tasks.
+pub(crate) struct Lender(Arc<ScopeData>);
+
+impl Lender {
+    pub(crate) fn lend(&self) -> Loan {
+        self.0.begin();
+        Loan(Arc::clone(&self.0))
+    }
+}
+
+/// Keeps a scope from ending, until it is dropped.
+pub(crate) struct Loan(Arc<ScopeData>);
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        self.0.end(false);
+    }
+}
+
 impl Builder {
     /// Spawns the task in a scope; see [`Scope::spawn`].
     ///
