@@ -77,6 +77,14 @@ pub mod signal;
 
 pub mod pool;
 
+// Tests that need to count a task's parks, and otherwise only what everybody may use.
+#[cfg(all(test, not(fibra_loom)))]
+extern crate self as fibra;
+
+#[cfg(all(test, not(fibra_loom)))]
+#[path = "../tests/cancel_points/mod.rs"]
+mod cancel_points;
+
 pub use cancel::{Cancelled, deadline, timeout};
 pub use sched::{BlockingStats, Builder, Handle, Runtime, run};
 pub use task::local as task_local;

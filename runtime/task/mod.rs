@@ -25,6 +25,8 @@ pub(crate) mod panic_count;
 pub(crate) mod park;
 pub(crate) mod parker;
 pub(crate) mod preempt;
+#[cfg(all(test, not(fibra_loom)))]
+pub(crate) mod probe;
 pub(crate) mod reason;
 pub(crate) mod region;
 pub(crate) mod state;

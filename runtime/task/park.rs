@@ -111,6 +111,18 @@ fn park_task(
         }
         return bounds.outcome_without_wait(&task.core);
     }
+    #[cfg(all(test, not(fibra_loom)))]
+    let commit = {
+        use super::probe::{self, Moment};
+        probe::tell(&task.core, Moment::About);
+        move || {
+            let stays = commit();
+            if stays {
+                probe::tell(&task.core, Moment::Parked);
+            }
+            stays
+        }
+    };
     // Before the wait begins: from then on the field is the claimer's.
     task.core.ended.set(Ended::Woken);
     match bounds.begin(&task.core, kind) {
