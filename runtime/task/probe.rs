@@ -1,4 +1,4 @@
-//! Counts the parks of a task, for tests that end each of them in turn. Exists only in the tests of this crate.
+//! Counts the parks of a task or thread, for tests that end each of them in turn. Only in the tests of this crate.
 //!
 //! ```text
 //! park: ── About ── begin_wait ── switch ── commit ── Parked ── (the worker goes on)
@@ -18,7 +18,7 @@ use super::core::ThreadCore;
 pub(crate) enum Moment {
     /// Before the wait begins. The caller of the park may hold a spin lock: don't touch what the task waits for.
     About,
-    /// After it has been published. On the worker's stack: don't park.
+    /// After it has been published. For a task, on the worker's stack: don't park.
     Parked,
 }
 
@@ -29,7 +29,7 @@ thread_local! {
     static WATCHED: RefCell<Vec<(NonNull<ThreadCore>, Watcher)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Runs `f`, and calls `watcher` at each park of the running task therein, whose core `core` is, also while it unwinds.
+/// Runs `f`, and calls `watcher` at each park of the running task or thread therein, whose core `core` is, also while it unwinds.
 /// It must not panic.
 pub(crate) fn watch<R>(
     core: NonNull<ThreadCore>,

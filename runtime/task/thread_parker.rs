@@ -64,6 +64,8 @@ pub(crate) fn park(
     // SAFETY: the thread keeps its own parker alive; the core is the first field of a `ThreadParker`.
     let parker: &ThreadParker = unsafe { core.cast().as_ref() };
     let bounds = Bounds::of(&parker.core, deadline);
+    #[cfg(all(test, not(fibra_loom)))]
+    super::probe::tell(&parker.core, super::probe::Moment::About);
     // Relaxed: the last claimer is done with the word, and the next one finds us only through `begin_wait`'s Release.
     parker.signal.store(0, Ordering::Relaxed);
     // Before the wait begins: from then on the field is the claimer's.
@@ -77,6 +79,8 @@ pub(crate) fn park(
         }
     }
     if commit() {
+        #[cfg(all(test, not(fibra_loom)))]
+        super::probe::tell(&parker.core, super::probe::Moment::Parked);
         parker.sleep(bounds.deadline());
     }
     bounds.outcome(&parker.core)

@@ -11,6 +11,7 @@
 mod channels;
 mod ledger;
 mod locks;
+mod shot;
 mod signals;
 mod sockets;
 mod stage;

@@ -3,16 +3,14 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, mpsc};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use fibra::{Builder, Cancelled, JoinHandle, Runtime, thread};
+use fibra::{Builder, Cancelled, JoinHandle, Runtime};
 
+use super::shot::{Act, Canceller, How, Jobs, Shot};
 use super::support::{Drops, PATIENCE};
-use crate::task::core::CoreRef;
-use crate::task::park::current_core;
-use crate::task::probe::{Moment, watch};
 
 /// See the head of the module.
 pub struct Play {
@@ -28,8 +26,6 @@ struct Role {
     when: When,
     act: Act,
 }
-
-type Act = Box<dyn FnOnce() + Send>;
 
 /// With whom a role may be interrupted, so that the others come to their end.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,105 +62,6 @@ impl Play {
     }
 }
 
-/// How a park is interrupted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum How {
-    /// `JoinHandle::cancel` has come before the wait begins.
-    CancelAhead,
-    /// It comes when the wait is published and its task has hardly left the worker.
-    CancelParked,
-    /// It comes from another task, some time after that.
-    CancelByTask,
-    /// It comes from an OS thread.
-    CancelByThread,
-    /// The runtime ends.
-    Shutdown,
-}
-
-impl How {
-    const ALL: [Self; 5] =
-        [Self::CancelAhead, Self::CancelParked, Self::CancelByTask, Self::CancelByThread, Self::Shutdown];
-
-    fn moment(self) -> Moment {
-        if self == Self::CancelAhead { Moment::About } else { Moment::Parked }
-    }
-}
-
-/// The interruption of one role.
-struct Shot {
-    how: How,
-    /// The number of the park, from 1.
-    at: usize,
-    parks: AtomicUsize,
-    fired: AtomicBool,
-}
-
-impl Shot {
-    fn new(how: How, at: usize) -> Arc<Self> {
-        Arc::new(Self { how, at, parks: AtomicUsize::new(0), fired: AtomicBool::new(false) })
-    }
-
-    fn has_fired(&self) -> bool {
-        self.fired.load(Ordering::SeqCst)
-    }
-
-    /// Whether this is the moment.
-    fn count(&self, moment: Moment) -> bool {
-        // One task alone calls it.
-        if moment == Moment::About {
-            self.parks.fetch_add(1, Ordering::SeqCst);
-        }
-        let now = moment == self.how.moment() && self.parks.load(Ordering::SeqCst) == self.at;
-        now && !self.fired.swap(true, Ordering::SeqCst)
-    }
-}
-
-/// Who cancels others when asked to, at any time and place: asking never parks.
-struct Canceller {
-    thread: thread::Thread,
-    jobs: Arc<Jobs>,
-}
-
-#[derive(Default)]
-struct Jobs {
-    victims: Mutex<Vec<CoreRef>>,
-    over: AtomicBool,
-}
-
-impl Jobs {
-    /// What a canceller does, as a task or a thread.
-    fn work(&self) {
-        while !self.over.load(Ordering::SeqCst) {
-            let victims = std::mem::take(&mut *self.victims.lock().unwrap());
-            if victims.is_empty() {
-                thread::park();
-            }
-            victims.iter().for_each(CoreRef::cancel);
-        }
-    }
-}
-
-impl Canceller {
-    fn ask(&self, victim: CoreRef) {
-        self.jobs.victims.lock().unwrap().push(victim);
-        self.thread.unpark();
-    }
-
-    fn thread() -> &'static Self {
-        static THREAD: LazyLock<Canceller> = LazyLock::new(|| {
-            let jobs = Arc::new(Jobs::default());
-            let (tell, told) = mpsc::channel();
-            let theirs = jobs.clone();
-            std::thread::spawn(move || {
-                tell.send(thread::current()).unwrap();
-                theirs.work();
-            });
-            Canceller { thread: told.recv().unwrap(), jobs }
-        });
-        &THREAD
-    }
-}
-
 /// A runtime that plays take place in.
 struct Stage {
     runtime: Runtime,
@@ -179,66 +76,58 @@ impl Stage {
         let jobs = Arc::new(Jobs::default());
         let theirs = jobs.clone();
         let task = runtime.spawn(move || theirs.work());
-        let canceller = Arc::new(Canceller { thread: task.thread().clone(), jobs });
+        let canceller = Arc::new(Canceller::new(task.thread().clone(), jobs));
         Self { runtime, canceller, task }
     }
 
     fn end(self) {
-        self.canceller.jobs.over.store(true, Ordering::SeqCst);
-        self.canceller.thread.unpark();
+        self.canceller.dismiss();
         self.task.join().unwrap();
     }
 }
 
-/// One role as a task: `shot` interrupts it.
-fn perform(shot: Option<Arc<Shot>>, canceller: Arc<Canceller>, fired: mpsc::Sender<()>, act: Act) {
-    let Some(shot) = shot else { return act() };
-    // SAFETY: the running task is alive.
-    let this = unsafe { CoreRef::from_borrowed(current_core()) };
-    let fire = move |moment| {
-        if !shot.count(moment) {
-            return;
-        }
-        match shot.how {
-            How::CancelAhead | How::CancelParked => this.cancel(),
-            How::CancelByTask => canceller.ask(this.clone()),
-            How::CancelByThread => Canceller::thread().ask(this.clone()),
-            // Whoever waits for it ends the runtime; nobody does if all have ended.
-            How::Shutdown => drop(fired.send(())),
-        }
-    };
-    watch(current_core(), fire, act);
-}
-
-/// Puts a play on once. `shots` are for its roles, in their order.
-fn put_on(stage: Stage, play: Play, shots: &[Option<Arc<Shot>>]) -> Option<Stage> {
+/// Puts a play on once. `shots` are for its roles, in their order; those who have one are tasks, or `on_threads`.
+fn put_on(stage: Stage, play: Play, shots: &[Option<Arc<Shot>>], on_threads: bool) -> Option<Stage> {
     let drops = Drops::new();
     let count = play.roles.len();
-    let (fired, firing) = mpsc::channel();
-    let mut acts = Vec::new();
+    let (ending, ended) = mpsc::channel();
+    let (mut tasks, mut threads) = (Vec::<Act>::new(), Vec::new());
     for (role, shot) in play.roles.into_iter().zip(shots) {
-        let (shot, canceller, fired, guard) =
-            (shot.clone(), stage.canceller.clone(), fired.clone(), drops.counted());
-        acts.push(move || {
-            let _guard = guard;
-            perform(shot, canceller, fired, role.act);
-        });
+        let (canceller, ending, guard) = (stage.canceller.clone(), ending.clone(), drops.counted());
+        match shot.clone() {
+            None => tasks.push(Box::new(move || {
+                let _guard = guard;
+                (role.act)();
+            })),
+            Some(shot) => {
+                let act = move || {
+                    let _guard = guard;
+                    shot.perform(canceller, ending, role.act);
+                };
+                if on_threads {
+                    threads.push(std::thread::spawn(act));
+                } else {
+                    tasks.push(Box::new(act));
+                }
+            }
+        }
     }
-    drop(fired);
+    drop(ending);
     // From within, so that with one worker none begins before all are there.
-    let tasks: Vec<JoinHandle<()>> = stage.runtime.run(move || acts.into_iter().map(fibra::spawn).collect());
+    let tasks: Vec<JoinHandle<()>> = stage.runtime.run(move || tasks.into_iter().map(fibra::spawn).collect());
     let shuts_down = shots.iter().flatten().any(|shot| shot.how == How::Shutdown);
     let stage = if shuts_down {
         // An error says that all have ended.
-        let _ = firing.recv();
+        let _ = ended.recv();
         drop(stage.runtime);
         let _ = stage.task.join();
         None
     } else {
         Some(stage)
     };
-    for task in tasks {
-        match task.join() {
+    let results = threads.into_iter().map(std::thread::JoinHandle::join);
+    for result in results.chain(tasks.into_iter().map(JoinHandle::join)) {
+        match result {
             Ok(()) => {}
             Err(payload) if payload.is::<Cancelled>() => {
                 assert!(shots.iter().flatten().any(|shot| shot.has_fired()), "nobody cancelled it");
@@ -296,16 +185,18 @@ fn fail(what: &str, payload: Box<dyn Any + Send>) -> ! {
 /// No role parks so often.
 const MANY: usize = 200;
 
-/// Interrupts each role at each of its parks in each way, on one worker and on several.
+/// Interrupts each role at each of its parks in each way, on one worker and on several, as a task and as a thread.
 pub fn interrupt_everywhere(name: &'static str, make: fn() -> Play) {
     with_patience(move |progress| {
-        for workers in [1, 2, 8] {
+        for (workers, on_threads) in [(1, false), (2, false), (8, false), (2, true)] {
+            let place = if on_threads { "a thread beside 2" } else { "a task on one of" };
             // Without an interruption first. A play is not made to be thrown away: its roles may wait in destructors.
-            progress.begin(format!("{name}, {workers} workers"));
+            progress.begin(format!("{name}: {workers} workers"));
             let play = make();
             let cast: Vec<_> = play.roles.iter().map(|role| (role.name, role.when)).collect();
-            let mut stage = put_on(Stage::new(workers), play, &vec![None; cast.len()]);
-            for how in How::ALL {
+            let mut stage = put_on(Stage::new(workers), play, &vec![None; cast.len()], false);
+            let ways = if on_threads { &How::OF_THREADS[..] } else { &How::ALL };
+            for &how in ways {
                 // Eight workers take long to start and to end.
                 if how == How::Shutdown && workers > 2 {
                     continue;
@@ -314,13 +205,15 @@ pub fn interrupt_everywhere(name: &'static str, make: fn() -> Play) {
                     cast.iter().enumerate().filter(|(_, (_, when))| *when != When::Never)
                 {
                     for at in 1.. {
-                        progress.begin(format!("{name}: {role} at park {at} by {how:?}, {workers} workers"));
+                        progress.begin(format!(
+                            "{name}: {role} at park {at} by {how:?}, {place} {workers} workers"
+                        ));
                         assert!(at < MANY, "it never ends");
                         let mut shots = vec![None; cast.len()];
                         let shot = Shot::new(how, at);
                         shots[victim] = Some(shot.clone());
                         let here = stage.take().unwrap_or_else(|| Stage::new(workers));
-                        stage = put_on(here, make(), &shots);
+                        stage = put_on(here, make(), &shots, on_threads);
                         if !shot.has_fired() {
                             break;
                         }
@@ -364,21 +257,25 @@ pub fn interrupt_at_random(plays: &'static [Title]) {
             let mut random = Random(seed);
             let workers = [1, 2, 8][random.below(3)];
             let (name, make) = plays[random.below(plays.len())];
+            let on_threads = random.below(8) == 0;
             let play = make();
             let shots: Vec<_> = play
                 .roles
                 .iter()
                 .map(|role| {
-                    // A shutdown takes long.
-                    let kinds = if random.below(50) == 0 { How::ALL.len() } else { How::ALL.len() - 1 };
-                    let how = How::ALL[random.below(kinds)];
-                    let shot = Shot::new(how, 1 + random.below(12));
+                    let kinds = match random.below(50) {
+                        _ if on_threads => &How::OF_THREADS[..],
+                        0 => &How::ALL,
+                        // A shutdown takes long.
+                        _ => &How::ALL[..How::ALL.len() - 1],
+                    };
+                    let shot = Shot::new(kinds[random.below(kinds.len())], 1 + random.below(12));
                     (role.when == When::Any && random.below(3) != 0).then_some(shot)
                 })
                 .collect();
             progress.begin(format!("{name} with seed {seed}, {workers} workers"));
             let stage = stages.remove(&workers).unwrap_or_else(|| Stage::new(workers));
-            if let Some(stage) = put_on(stage, play, &shots) {
+            if let Some(stage) = put_on(stage, play, &shots, on_threads) {
                 stages.insert(workers, stage);
             }
         }
