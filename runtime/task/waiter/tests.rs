@@ -1,6 +1,7 @@
 //! The wait queue by itself: its links, and one parker in two queues.
 
 use super::*;
+use crate::task::park;
 use crate::task::Reason;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
