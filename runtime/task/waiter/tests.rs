@@ -1,8 +1,8 @@
 //! The wait queue by itself: its links, and one parker in two queues.
 
 use super::*;
-use crate::task::park;
 use crate::task::Reason;
+use crate::task::park;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
