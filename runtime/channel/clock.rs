@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::arm::{Arm, Poll, Token};
 use super::error::RecvTimeoutError;
-use super::limit::Limit;
+use super::limit::{Limit, Until};
 use super::packet::{Node, Role, Wakes};
 use crate::task::{Reason, Wait, checkpoint, park};
 use crate::util::spin::{RawSpin, SpinLock};

@@ -36,9 +36,9 @@ use std::time::Instant;
 
 use super::buffer::Buffer;
 use super::error::{RecvTimeoutError, SendTimeoutError};
-use super::limit::Limit;
+use super::limit::{Limit, Until};
 use super::packet::{Node, Packet, Role, Slot, Unsent, Wakes, await_message, claim_partner};
-use crate::task::waiter::{End, Selected, WaitQueue, wait_in, wait_in_and_drop};
+use crate::task::waiter::{Claimed, End, Place, Selected, WaitQueue, wait_in, wait_in_and_drop};
 use crate::task::{Reason, Wait, checkpoint};
 use crate::util::abort;
 use crate::util::spin::{SpinGuard, SpinLock};
@@ -52,9 +52,6 @@ pub(crate) struct Channel<T, B> {
     capacity: Option<usize>,
 }
 
-/// One of a channel's queues.
-type Queue<T, B> = fn(&mut State<T, B>) -> &mut WaitQueue<Packet>;
-
 pub(super) struct State<T, B> {
     // If the buffer holds messages, no receiver waits. If it has room that is not reserved, no sender waits.
     // Nobody waits at one side who could be served by somebody at the other. (One select may wait at both.)
@@ -66,6 +63,13 @@ pub(super) struct State<T, B> {
     pub(super) intake: Intake,
     pub(super) senders_gone: bool,
     _messages: PhantomData<T>,
+}
+
+/// What one round of receiving comes to.
+enum Received<T> {
+    Done(Result<T, RecvTimeoutError>),
+    /// There was somebody who would have had a message, but it was never made.
+    Retry,
 }
 
 /// What stands between a sender and an unfilled buffer: how many places are reserved, and whether the receivers are
@@ -124,7 +128,7 @@ impl<T, B: Buffer<T>> Channel<T, B> {
     }
 
     #[inline]
-    pub(crate) fn send(&self, message: T, limit: Limit) -> Result<(), SendTimeoutError<T>> {
+    pub(crate) fn send<L: Until>(&self, message: T, limit: L) -> Result<(), SendTimeoutError<T>> {
         checkpoint();
         self.send_here(message, limit)
     }
@@ -137,7 +141,7 @@ impl<T, B: Buffer<T>> Channel<T, B> {
     }
 
     #[inline]
-    pub(crate) fn recv(&self, limit: Limit) -> Result<T, RecvTimeoutError> {
+    pub(crate) fn recv<L: Until>(&self, limit: L) -> Result<T, RecvTimeoutError> {
         checkpoint();
         self.recv_here(limit)
     }
@@ -149,7 +153,7 @@ impl<T, B: Buffer<T>> Channel<T, B> {
     }
 
     #[inline]
-    fn send_here(&self, message: T, limit: Limit) -> Result<(), SendTimeoutError<T>> {
+    fn send_here<L: Until>(&self, message: T, limit: L) -> Result<(), SendTimeoutError<T>> {
         let mut state = self.state.lock();
         if state.receivers.is_empty() && !state.buffer.is_full() && state.intake.is_free() {
             state.buffer.push(message);
@@ -159,7 +163,7 @@ impl<T, B: Buffer<T>> Channel<T, B> {
     }
 
     #[inline]
-    fn recv_here(&self, limit: Limit) -> Result<T, RecvTimeoutError> {
+    fn recv_here<L: Until>(&self, limit: L) -> Result<T, RecvTimeoutError> {
         let mut state = self.state.lock();
         if state.senders.is_empty()
             && let Some(message) = state.buffer.pop()
@@ -170,11 +174,11 @@ impl<T, B: Buffer<T>> Channel<T, B> {
     }
 
     #[inline(never)]
-    fn send_slow<'a>(
+    fn send_slow<'a, L: Until>(
         &'a self,
         mut state: SpinGuard<'a, State<T, B>>,
         message: T,
-        limit: Limit,
+        limit: L,
     ) -> Result<(), SendTimeoutError<T>> {
         loop {
             state.check();
@@ -219,60 +223,78 @@ impl<T, B: Buffer<T>> Channel<T, B> {
     }
 
     #[inline(never)]
-    fn recv_slow<'a>(
+    fn recv_slow<'a, L: Until>(
+        &'a self,
+        state: SpinGuard<'a, State<T, B>>,
+        mut limit: L,
+    ) -> Result<T, RecvTimeoutError> {
+        match self.recv_once(state, &mut limit) {
+            Received::Done(result) => result,
+            Received::Retry => self.recv_again(limit.into()),
+        }
+    }
+
+    /// Outside of the first round, which a loop would make slower.
+    #[cold]
+    fn recv_again(&self, mut limit: Limit) -> Result<T, RecvTimeoutError> {
+        loop {
+            if let Received::Done(result) = self.recv_once(self.state.lock(), &mut limit) {
+                return result;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn recv_once<'a, L: Until>(
         &'a self,
         mut state: SpinGuard<'a, State<T, B>>,
-        mut limit: Limit,
-    ) -> Result<T, RecvTimeoutError> {
-        // In place for all ways that a message may come: messages can be large.
-        let slot = Slot::empty();
-        loop {
-            state.check();
-            let mut wakes = Wakes::new();
-            if let Some(message) = state.buffer.pop() {
-                state.admit(&mut wakes);
-                drop(state);
-                return Ok(message);
-            }
-            if let Some(sender) = claim_partner(&mut state.senders, &mut wakes) {
-                if sender.packet().role == Role::Message {
-                    // SAFETY: a sender of this channel, which waits with its message; we have claimed it.
-                    let message = unsafe { sender.packet().take() };
-                    let wake = sender.select(Selected::Served);
-                    drop(state);
-                    wake.unpark();
-                    return Ok(message);
-                }
-                drop(state);
-                drop(wakes);
-                if await_message(sender, slot.pointer(), self.wait(Reason::ChannelReceive, None)) {
-                    break;
-                }
-            } else {
-                if state.senders_gone {
-                    drop(state);
-                    return Err(RecvTimeoutError::Disconnected);
-                }
-                match self.recv_wait(state, &slot, &mut limit, wakes) {
-                    Selected::Served => break,
-                    Selected::Closed => return Err(RecvTimeoutError::Disconnected),
-                    Selected::Nothing => return Err(RecvTimeoutError::Timeout),
-                    Selected::Retry => {}
-                }
-            }
-            state = self.state.lock();
+        limit: &mut L,
+    ) -> Received<T> {
+        state.check();
+        let mut wakes = Wakes::new();
+        if let Some(message) = state.buffer.pop() {
+            state.admit(&mut wakes);
+            drop(state);
+            return Received::Done(Ok(message));
         }
-        // SAFETY: who served us, or had promised to, has put a message there.
-        Ok(unsafe { slot.take() })
+        if let Some(sender) = claim_partner(&mut state.senders, &mut wakes) {
+            if sender.packet().role == Role::Message {
+                // SAFETY: a sender of this channel, which waits with its message; we have claimed it.
+                let message = unsafe { sender.packet().take() };
+                let wake = sender.select(Selected::Served);
+                drop(state);
+                wake.unpark();
+                return Received::Done(Ok(message));
+            }
+            drop(state);
+            drop(wakes);
+            return self.recv_promised(sender);
+        }
+        if state.senders_gone {
+            drop(state);
+            return Received::Done(Err(RecvTimeoutError::Disconnected));
+        }
+        self.recv_wait(state, limit, wakes)
+    }
+
+    #[cold]
+    fn recv_promised(&self, sender: Claimed<Packet>) -> Received<T> {
+        let slot = Slot::empty();
+        if await_message(sender, slot.pointer(), self.wait(Reason::ChannelReceive, None)) {
+            // SAFETY: the sender has put a message there.
+            Received::Done(Ok(unsafe { slot.take() }))
+        } else {
+            Received::Retry
+        }
     }
 
     /// Waits with the message in hand. The buffer is full, and no receiver waits.
     #[inline(always)]
-    fn send_wait(
+    fn send_wait<L: Until>(
         &self,
         state: SpinGuard<'_, State<T, B>>,
         message: T,
-        mut limit: Limit,
+        mut limit: L,
         wakes: Wakes,
     ) -> Result<(), SendTimeoutError<T>> {
         let Some(deadline) = limit.fix() else {
@@ -285,36 +307,48 @@ impl<T, B: Buffer<T>> Channel<T, B> {
         let wait = self.wait(Reason::ChannelSend, deadline);
         // SAFETY: the guard is of this lock; the closure names one field; the node is new.
         let selected = unsafe { self.wait_in(state, |state| &mut state.senders, &node, wait, wakes) };
-        let wrap = match selected {
-            Selected::Served => {
-                mem::forget(unsent);
-                return Ok(());
+        if selected == Selected::Served {
+            mem::forget(unsent);
+            return Ok(());
+        }
+        let message = unsent.into_message();
+        match selected {
+            Selected::Closed => Err(SendTimeoutError::Disconnected(message)),
+            Selected::Nothing => Err(SendTimeoutError::Timeout(message)),
+            Selected::Retry | Selected::Served => {
+                abort("a waiting sender with a message was told to look again")
             }
-            Selected::Closed => SendTimeoutError::Disconnected,
-            Selected::Nothing => SendTimeoutError::Timeout,
-            Selected::Retry => abort("a waiting sender with a message was told to look again"),
-        };
-        Err(wrap(unsent.into_message()))
+        }
     }
 
     /// Waits for a message. The buffer is empty, and no sender waits.
     // Inlined, as all between a user's call and the switch; see `suspend` in `task/park.rs`.
     #[inline(always)]
-    fn recv_wait(
+    fn recv_wait<L: Until>(
         &self,
         state: SpinGuard<'_, State<T, B>>,
-        slot: &Slot<T>,
-        limit: &mut Limit,
+        limit: &mut L,
         wakes: Wakes,
-    ) -> Selected {
+    ) -> Received<T> {
         let Some(deadline) = limit.fix() else {
             drop(state);
-            return Selected::Nothing;
+            return Received::Done(Err(RecvTimeoutError::Timeout));
         };
+        // In place for whoever serves us: messages can be large.
+        let slot = Slot::empty();
         let node = Node::new(Packet::new(Role::Message, slot.pointer()));
         let wait = self.wait(Reason::ChannelReceive, deadline);
         // SAFETY: the guard is of this lock; the closure names one field; the node is new.
-        unsafe { self.wait_in(state, |state| &mut state.receivers, &node, wait, wakes) }
+        let selected = unsafe { self.wait_in(state, |state| &mut state.receivers, &node, wait, wakes) };
+        if selected == Selected::Served {
+            // SAFETY: who served us has put a message there.
+            return Received::Done(Ok(unsafe { slot.take() }));
+        }
+        match selected {
+            Selected::Closed => Received::Done(Err(RecvTimeoutError::Disconnected)),
+            Selected::Nothing => Received::Done(Err(RecvTimeoutError::Timeout)),
+            Selected::Retry | Selected::Served => Received::Retry,
+        }
     }
 
     /// Waits in a queue, and wakes the others once that has begun.
@@ -326,7 +360,7 @@ impl<T, B: Buffer<T>> Channel<T, B> {
     unsafe fn wait_in(
         &self,
         state: SpinGuard<'_, State<T, B>>,
-        queue: Queue<T, B>,
+        queue: impl Place<State<T, B>, Packet>,
         node: &Node,
         wait: Wait,
         wakes: Wakes,
@@ -347,7 +381,7 @@ impl<T, B: Buffer<T>> Channel<T, B> {
     unsafe fn wait_in_and_wake(
         &self,
         state: SpinGuard<'_, State<T, B>>,
-        queue: Queue<T, B>,
+        queue: impl Place<State<T, B>, Packet>,
         node: &Node,
         wait: Wait,
         wakes: Wakes,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::arm::{Arm, Token};
 use super::core::Channel;
 use super::error::{RecvTimeoutError, SendError, SendTimeoutError};
-use super::limit::Limit;
+use super::limit::Until;
 use super::ring::Ring;
 use super::segments::Segments;
 use super::sides::{RecvSide, SendSide};
@@ -46,7 +46,7 @@ impl<T> Flavour<T> {
     }
 
     #[inline]
-    pub(crate) fn send(&self, message: T, limit: Limit) -> Result<(), SendTimeoutError<T>> {
+    pub(crate) fn send<L: Until>(&self, message: T, limit: L) -> Result<(), SendTimeoutError<T>> {
         with_channel!(self, channel => channel.send(message, limit))
     }
 
@@ -56,7 +56,7 @@ impl<T> Flavour<T> {
     }
 
     #[inline]
-    pub(crate) fn recv(&self, limit: Limit) -> Result<T, RecvTimeoutError> {
+    pub(crate) fn recv<L: Until>(&self, limit: L) -> Result<T, RecvTimeoutError> {
         with_channel!(self, channel => channel.recv(limit))
     }
 

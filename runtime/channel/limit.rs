@@ -12,12 +12,35 @@ pub(crate) enum Limit {
     At(Instant),
 }
 
-impl Limit {
+/// A [`Limit`], or what is known to be none when the program is compiled.
+pub(crate) trait Until: Copy + Into<Limit> {
     /// The deadline of a wait that begins now; `None` if there must be no wait, `Some(None)` if it may last for ever.
     /// From here on the limit is fixed, however often the operation waits.
     #[expect(clippy::option_option, reason = "three answers")]
+    fn fix(&mut self) -> Option<Option<Instant>>;
+}
+
+/// [`Limit::Never`] as a type. The plain `send` and `recv` have a slow path of their own by it: to pass a limit and to
+/// ask it costs a rendezvous a twentieth of its time.
+#[derive(Clone, Copy)]
+pub(crate) struct Forever;
+
+impl From<Forever> for Limit {
+    fn from(_: Forever) -> Self {
+        Self::Never
+    }
+}
+
+impl Until for Forever {
     #[inline(always)]
-    pub(crate) fn fix(&mut self) -> Option<Option<Instant>> {
+    fn fix(&mut self) -> Option<Option<Instant>> {
+        Some(None)
+    }
+}
+
+impl Until for Limit {
+    #[inline(always)]
+    fn fix(&mut self) -> Option<Option<Instant>> {
         match *self {
             Limit::Never => Some(None),
             Limit::Now => None,
@@ -25,8 +48,10 @@ impl Limit {
             Limit::After(timeout) => self.fix_after(timeout),
         }
     }
+}
 
-    #[expect(clippy::option_option, reason = "as above")]
+impl Limit {
+    #[expect(clippy::option_option, reason = "as in `Until::fix`")]
     #[inline(never)]
     fn fix_after(&mut self, timeout: Duration) -> Option<Option<Instant>> {
         // A deadline beyond the clock's range never comes.

@@ -29,7 +29,7 @@ use super::arm::{Arm, Token};
 use super::buffer::Single;
 use super::core::Channel;
 use super::error::{RecvError, RecvTimeoutError, SendError, TryRecvError};
-use super::limit::Limit;
+use super::limit::{Forever, Limit};
 use super::macro_arm::{Receive, RecvArm};
 use super::sides::RecvSide;
 
@@ -80,7 +80,7 @@ impl<T> Receiver<T> {
     ///
     /// If there will be none: it has been received, or the sender was dropped.
     pub fn recv(&self) -> Result<T, RecvError> {
-        self.0.recv(Limit::Never).map_err(|_| RecvError)
+        self.0.recv(Forever).map_err(|_| RecvError)
     }
 
     /// As [`recv`](Self::recv), but parks for at most `timeout`.

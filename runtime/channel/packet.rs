@@ -51,10 +51,8 @@ pub(crate) enum Role {
 pub(crate) struct Packet {
     pub(crate) role: Role,
     /// With [`Role::Message`], a pointer to a message of the channel's type: a sender's is full, a receiver's is empty,
-    /// until they are served.
-    slot: *mut (),
-    /// Set by the receiver that has claimed a [`Role::Later`].
-    partner: Cell<Option<NonNull<Node>>>,
+    /// until they are served. With [`Role::Later`], null, or the partner, set by the receiver that has claimed it.
+    slot: Cell<*mut ()>,
 }
 
 /// All waiters in channels.
@@ -66,7 +64,8 @@ unsafe impl Send for Packet {}
 
 impl Packet {
     pub(crate) fn new(role: Role, slot: *mut ()) -> Self {
-        Self { role, slot, partner: Cell::new(None) }
+        debug_assert!(role != Role::Later || slot.is_null());
+        Self { role, slot: Cell::new(slot) }
     }
 
     /// Gives a receiver its message.
@@ -79,7 +78,7 @@ impl Packet {
     pub(crate) unsafe fn put<T>(&self, message: T) {
         debug_assert_eq!(self.role, Role::Message);
         // SAFETY: by the contract the slot is there, empty, and ours.
-        unsafe { self.slot.cast::<T>().write(message) }
+        unsafe { self.slot.get().cast::<T>().write(message) }
     }
 
     /// Takes a sender's message.
@@ -92,12 +91,13 @@ impl Packet {
     pub(crate) unsafe fn take<T>(&self) -> T {
         debug_assert_eq!(self.role, Role::Message);
         // SAFETY: by the contract the slot is there, full, and ours.
-        unsafe { self.slot.cast::<T>().read() }
+        unsafe { self.slot.get().cast::<T>().read() }
     }
 
     /// The receiver whose claim a chosen sender has been given.
     pub(crate) fn partner(&self) -> Option<NonNull<Node>> {
-        self.partner.get()
+        debug_assert_eq!(self.role, Role::Later);
+        NonNull::new(self.slot.get().cast())
     }
 }
 
@@ -235,7 +235,7 @@ pub(crate) fn await_message(sender: Claimed<Packet>, slot: *mut (), wait: Wait) 
             if let Some(sender) = chosen.0.take() {
                 // SAFETY: this is the commit of a wait that is shielded and has no deadline, of a node in no queue.
                 let own = unsafe { node.claim_own() };
-                sender.packet().partner.set(Some(own.into_raw()));
+                sender.packet().slot.set(own.into_raw().as_ptr().cast());
                 sender.select(Selected::Served).unpark();
             }
             true

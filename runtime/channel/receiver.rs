@@ -9,7 +9,7 @@ use super::arm::{Arm, Never};
 use super::clock::Clock;
 use super::error::{RecvError, RecvTimeoutError, TryRecvError};
 use super::flavour::Flavour;
-use super::limit::Limit;
+use super::limit::{Forever, Limit, Until};
 use super::run::wait_for_nothing;
 
 /// The receiving end of a channel; clone it to have several receivers, which share the messages among them.
@@ -61,10 +61,10 @@ impl<T> Receiver<T> {
     }
 
     #[inline(always)]
-    fn recv_within(&self, limit: Limit) -> Result<T, RecvTimeoutError> {
+    fn recv_within<L: Until>(&self, limit: L) -> Result<T, RecvTimeoutError> {
         match &self.source {
             Source::Senders(flavour) => flavour.recv(limit),
-            Source::Clock(clock) => recv_from_clock(clock.as_deref(), limit),
+            Source::Clock(clock) => recv_from_clock(clock.as_deref(), limit.into()),
         }
     }
 
@@ -122,7 +122,7 @@ impl<T> Receiver<T> {
     /// ```
     #[inline]
     pub fn recv(&self) -> Result<T, RecvError> {
-        self.recv_within(Limit::Never).map_err(|_| RecvError)
+        self.recv_within(Forever).map_err(|_| RecvError)
     }
 
     /// Receives; parks for at most `timeout`. A timeout too long for the clock is none.

@@ -27,7 +27,7 @@ use std::ptr;
 use std::time::Instant;
 
 use super::arm::{Arm, Entry, Poll, Token};
-use super::limit::Limit;
+use super::limit::{Limit, Until};
 use super::packet::{Node, Packet, Role, Slot, Wakes, await_message};
 use crate::task::waiter::{Claimed, Selected};
 use crate::task::{Outcome, Parker, Reason, Wait, checkpoint, current, park};
@@ -257,11 +257,12 @@ fn wait(
         // In the order of trying: of two arms of one channel, the first in its queue will be served.
         let entry = &entries[if mode.biased { place } else { index as usize }];
         let role = if mode.look { Role::Look } else { entry.arm.role() };
+        let slot = if role == Role::Message { entry.slot.get() } else { ptr::null_mut() };
         let place: *mut Node = entry.node.get().cast();
         // SAFETY: nobody else knows of the node yet: the last wait has taken it out of its queue. By a pointer and never by
         // a unique reference: the queue's pointers and ours are used in turn from now on.
         let node = unsafe {
-            place.write(Node::of(parker, Packet::new(role, entry.slot.get())));
+            place.write(Node::of(parker, Packet::new(role, slot)));
             &*place
         };
         // SAFETY: the locks of all arms are held. The node is new, and stays in its place until `leave` has taken it out.

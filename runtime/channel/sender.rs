@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::arm::{Arm, Token};
 use super::error::{SendError, SendTimeoutError, TrySendError};
 use super::flavour::Flavour;
-use super::limit::Limit;
+use super::limit::{Forever, Limit};
 
 /// The sending end of a channel; clone it to have several senders.
 ///
@@ -96,7 +96,7 @@ impl<T> Sender<T> {
     /// ```
     #[inline]
     pub fn send(&self, msg: T) -> Result<(), SendError<T>> {
-        self.flavour.send(msg, Limit::Never).map_err(|error| SendError(error.into_inner()))
+        self.flavour.send(msg, Forever).map_err(|error| SendError(error.into_inner()))
     }
 
     /// Sends; parks for at most `timeout`. A timeout too long for the clock is none.

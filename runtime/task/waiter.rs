@@ -372,6 +372,11 @@ pub(crate) enum End {
     Back,
 }
 
+/// Where in a lock's value a queue lies. Not a function pointer, which every wait would keep on its stack.
+pub(crate) trait Place<S, P>: Fn(&mut S) -> &mut WaitQueue<P> + Copy {}
+
+impl<S, P, Q: Fn(&mut S) -> &mut WaitQueue<P> + Copy> Place<S, P> for Q {}
+
 /// Parks the caller as a node of one queue, and returns when a waker has selected it, or with [`Selected::Nothing`] when
 /// the deadline has passed. Unwinds if the task is cancelled. The lock is released while the caller is parked, and
 /// not taken again on return.
@@ -385,7 +390,7 @@ pub(crate) enum End {
 pub(crate) unsafe fn wait_in<S, P>(
     lock: &SpinLock<S>,
     guard: SpinGuard<'_, S>,
-    queue: fn(&mut S) -> &mut WaitQueue<P>,
+    queue: impl Place<S, P>,
     node: &Waiter<P>,
     end: End,
     wait: Wait,
@@ -403,7 +408,7 @@ pub(crate) unsafe fn wait_in<S, P>(
 pub(crate) unsafe fn wait_in_and_drop<S, P, D>(
     lock: &SpinLock<S>,
     mut guard: SpinGuard<'_, S>,
-    queue: fn(&mut S) -> &mut WaitQueue<P>,
+    queue: impl Place<S, P>,
     node: &Waiter<P>,
     end: End,
     wait: Wait,
@@ -444,13 +449,13 @@ pub(crate) unsafe fn wait_in_and_drop<S, P, D>(
 }
 
 /// Takes a node out of its queue when a wait ends by itself.
-struct Leave<'a, S, P> {
+struct Leave<'a, S, P, Q: Place<S, P>> {
     lock: &'a SpinLock<S>,
-    queue: fn(&mut S) -> &mut WaitQueue<P>,
+    queue: Q,
     node: &'a Waiter<P>,
 }
 
-impl<S, P> Drop for Leave<'_, S, P> {
+impl<S, P, Q: Place<S, P>> Drop for Leave<'_, S, P, Q> {
     fn drop(&mut self) {
         let mut guard = self.lock.lock();
         // SAFETY: the node is in this queue or has been popped from it.
