@@ -113,7 +113,7 @@ use node::Node;
 pub struct Group<'scope, T> {
     core: Arc<Core<T>>,
     /// The scope whose tasks these are, if they are in one.
-    lender: Option<Lender>,
+    lender: Option<Lender<'scope>>,
     // Invariant: a longer one would let tasks outlive what they borrow, and a shorter one let them borrow too little.
     scope: PhantomData<fn(&'scope ()) -> &'scope ()>,
 }
@@ -283,7 +283,7 @@ impl<'scope, T> Group<'scope, T> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        let loan = self.lender.as_ref().map(Lender::lend);
+        let loan = self.lender.as_ref().map(|lender| lender.lend());
         let pending = Pending { core: &self.core, node: self.core.begin() };
         // SAFETY: the node is the core's, and new.
         let job = unsafe { Job::new(pending.node, Arc::clone(&self.core), loan, f) };

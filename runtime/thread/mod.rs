@@ -15,6 +15,7 @@ mod blocking;
 mod builder;
 mod identity;
 mod join_handle;
+mod loan_count;
 mod local;
 mod scope;
 mod spawn;

@@ -1,23 +1,26 @@
 //! Scoped tasks: std's semantics, exactly.
 //!
 //! ```text
-//! scope ── Arc<ScopeData>: how many run, did one panic, who waits
-//!   │            ▲
-//!   └ spawn ── Arc<Packet<T>>: the result; one count is the task's, one the handle's
+//! scope's frame: ScopeData: how many run, did one panic, who waits
+//!                  ▲
+//! task's cell:   Packet<T>: the result, and a loan of the scope; in the closure first, later the task's own result
 //! ```
 //!
-//! A task counts as running until its packet is gone, result included: the result may borrow what the scope guards.
+//! A task counts as running until its packet is gone, result included: the result may borrow what the scope guards. Who
+//! has the packet is who has the task's result: the task, then its handle, then the one who joins.
+//!
+//! The scope's frame may be gone right after the last loan was given back: see [`LoanCount`].
+//!
+//! Rejected: a packet behind an `Arc`, and `ScopeData` too, as in std. They cost as much as the task itself.
 
-use std::any::Any;
-use std::cell::UnsafeCell;
 use std::io;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::ptr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fmt, mem};
 
+use super::loan_count::LoanCount;
 use super::spawn::unwrap_spawn;
 use super::{Builder, Result, Thread};
 use crate::Cancelled;
@@ -30,14 +33,17 @@ use crate::util::{AbortOnDrop, abort};
 
 /// A scope to spawn tasks in that borrow from outside of it; see [`scope`].
 pub struct Scope<'scope, 'env: 'scope> {
-    data: Arc<ScopeData>,
+    data: ScopeData,
     // Invariant in both, as in std: a scope must neither shrink nor grow.
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
 }
 
+// The waiter inside is claimed and cleared under its lock, which nobody unwinds from.
+impl RefUnwindSafe for Scope<'_, '_> {}
+
 struct ScopeData {
-    running: AtomicUsize,
+    running: LoanCount,
     unhandled_panic: AtomicBool,
     /// Who waits in `scope` for `running` to reach 0.
     waiter: SpinLock<Option<Parker>>,
@@ -72,11 +78,11 @@ where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
     assert_parking_is_possible();
-    let data = Arc::new(ScopeData {
-        running: AtomicUsize::new(0),
+    let data = ScopeData {
+        running: LoanCount::new(),
         unhandled_panic: AtomicBool::new(false),
         waiter: SpinLock::new(None),
-    });
+    };
     let scope = Scope { data, scope: PhantomData, env: PhantomData };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
     scope.data.wait();
@@ -88,46 +94,45 @@ where
 }
 
 impl ScopeData {
-    fn begin(&self) {
-        // Relaxed: the scope itself keeps `running` from being waited for meanwhile.
-        if self.running.fetch_add(1, Ordering::Relaxed) > usize::MAX / 2 {
-            abort("too many tasks in a scope");
+    fn lend(&self) -> Loan {
+        self.running.add();
+        Loan(NonNull::from(self))
+    }
+
+    /// Takes one loan back. Nothing of the scope may be touched afterwards.
+    #[inline]
+    fn take_back(&self) {
+        if !self.running.remove_unless_last() {
+            self.take_back_slow();
         }
     }
 
-    fn end(&self, panicked: bool) {
-        if panicked {
-            // Relaxed: ordered by the Release below.
-            self.unhandled_panic.store(true, Ordering::Relaxed);
-        }
-        // Release: pairs with the Acquire in `is_over`; all that the task did is visible behind the scope.
-        // SeqCst: pairs with the check in `wait`; either the waiter sees 0, or we see the waiter.
-        if self.running.fetch_sub(1, Ordering::SeqCst) == 1 {
-            let mut waiter = self.waiter.lock();
+    #[cold]
+    fn take_back_slow(&self) {
+        let mut waiter = self.waiter.lock();
+        let claimed = if self.running.remove_locked() {
             // SAFETY: a waiter clears its entry, under this lock, before it leaves.
-            let claimed = waiter.take().filter(|waiter| unsafe { waiter.claim() });
-            drop(waiter);
-            if let Some(waiter) = claimed {
-                // SAFETY: claimed above.
-                unsafe { waiter.unpark() };
-            }
+            waiter.take().filter(|waiter| unsafe { waiter.claim() })
+        } else {
+            None
+        };
+        drop(waiter);
+        if let Some(waiter) = claimed {
+            // SAFETY: claimed above. It is parked, and not part of the scope.
+            unsafe { waiter.unpark() };
         }
-    }
-
-    fn is_over(&self) -> bool {
-        self.running.load(Ordering::SeqCst) == 0
     }
 
     /// Waits for the end of all tasks. Not to be cancelled: they may use what lies on the caller's stack.
     fn wait(&self) {
         let bomb = AbortOnDrop("the wait for scoped tasks unwound while they may use its caller's stack");
         cancel::shield(|| {
-            while !self.is_over() {
+            loop {
                 let mut waiter = self.waiter.lock();
-                // The last task takes the waiter under the lock; if it has been there already, there is none to come.
-                if self.is_over() {
+                if self.running.is_zero() {
                     return;
                 }
+                // The last task takes it.
                 *waiter = Some(Parker::current());
                 let wait = Wait { reason: Reason::Scope, object: ptr::from_ref(self).cast(), deadline: None };
                 park(wait, move || {
@@ -140,27 +145,73 @@ impl ScopeData {
     }
 }
 
-/// Where a scoped task leaves its result.
-struct Packet<'scope, T> {
-    data: Arc<ScopeData>,
-    result: UnsafeCell<Option<Result<T>>>,
-    scope: PhantomData<&'scope ()>,
+/// Keeps a scope from ending, until it is dropped.
+pub(crate) struct Loan(NonNull<ScopeData>);
+
+// SAFETY: all of `ScopeData` may be used from any thread.
+unsafe impl Send for Loan {}
+// SAFETY: as above.
+unsafe impl Sync for Loan {}
+
+impl Loan {
+    fn scope(&self) -> &ScopeData {
+        // SAFETY: the scope does not end, and its data stays in its place, before this loan is given back.
+        unsafe { self.0.as_ref() }
+    }
 }
 
-// SAFETY: the task writes the result before it ends, the handle reads it after; the result goes from one to the other.
-unsafe impl<T: Send> Sync for Packet<'_, T> {}
-
-impl<T> Drop for Packet<'_, T> {
+impl Drop for Loan {
     fn drop(&mut self) {
-        let unhandled = matches!(self.result.get_mut(), Some(Err(payload)) if !payload.is::<Cancelled>());
-        // The result may borrow from outside of the scope, so it goes first. Nobody could take a panic of its
-        // destructor, and the scope can't end without us: as in std, that is the end of the process.
-        // Shielded, so that a cancellation is not taken for one.
-        let result = self.result.get_mut();
-        if catch_unwind(AssertUnwindSafe(|| cancel::shield(|| *result = None))).is_err() {
+        // The reference may dangle before this returns: nothing but cells and atomics is behind it, so nobody assumes
+        // that it does not.
+        self.scope().take_back();
+    }
+}
+
+/// A scoped task's closure and what it goes with.
+struct Main<F, T> {
+    // First: where it is dropped unrun, it may use what the scope guards.
+    f: F,
+    packet: Packet<T>,
+}
+
+impl<F: FnOnce() -> T, T> Main<F, T> {
+    fn run(self) -> Packet<T> {
+        let Self { f, mut packet } = self;
+        packet.result = Some(catch_unwind(AssertUnwindSafe(f)).map_err(cancel::public_payload));
+        packet
+    }
+}
+
+/// A scoped task's result, once there is one.
+struct Packet<T> {
+    result: Option<Result<T>>,
+    // Last: the result may borrow what the scope guards.
+    loan: Loan,
+}
+
+impl<T> Drop for Packet<T> {
+    #[inline]
+    fn drop(&mut self) {
+        match &self.result {
+            None => {}
+            Some(Ok(_)) if !mem::needs_drop::<T>() => {}
+            Some(_) => self.drop_result(),
+        }
+    }
+}
+
+impl<T> Packet<T> {
+    fn drop_result(&mut self) {
+        if matches!(&self.result, Some(Err(payload)) if !payload.is::<Cancelled>()) {
+            // Relaxed: ordered by the Release in `take_back`.
+            self.loan.scope().unhandled_panic.store(true, Ordering::Relaxed);
+        }
+        // Nobody could take a panic of the result's destructor, and the scope can't end without us: as in std, that is the
+        // end of the process. Shielded, so that a cancellation is not taken for one.
+        if catch_unwind(AssertUnwindSafe(|| cancel::shield(|| self.result = None))).is_err() {
             abort("the result of a scoped task panicked when it was dropped");
         }
-        self.data.end(unhandled);
     }
 }
 
@@ -188,48 +239,28 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        self.data.begin();
-        let packet =
-            Arc::new(Packet { data: self.data.clone(), result: UnsafeCell::new(None), scope: PhantomData });
-        let task_packet = Arc::clone(&packet);
-        let main = move || {
-            let result = catch_unwind(AssertUnwindSafe(f)).map_err(cancel::public_payload);
-            // SAFETY: the handle reads the result only after this task has ended.
-            unsafe { *task_packet.result.get() = Some(result) };
-            drop(task_packet);
-        };
-        // The result of `f` goes to the packet, and not by way of the task's own result.
-        let options = Options { passing: size_of::<T>(), ..options };
-        // SAFETY: closure and result are `Send`; the scope does not end before the packet that the closure holds is
-        // gone, and with it all that it borrows. The task's own result is `()`.
-        let task = with_current(|shared| unsafe { spawn(shared, options, when_stopping, main) });
-        Ok(ScopedJoinHandle { task: task??, packet })
+        let main = Main { f, packet: Packet { result: None, loan: self.data.lend() } };
+        // SAFETY: closure and result are `Send`; the scope does not end before the packet is gone, which is in one of them
+        // until somebody takes it, and with it all that they borrow.
+        let task =
+            with_current(|shared| unsafe { spawn(shared, options, when_stopping, move || main.run()) });
+        Ok(ScopedJoinHandle { task: task??, scope: PhantomData })
     }
 }
 
 impl<'scope> Scope<'scope, '_> {
     /// For who spawns tasks of this scope in a way of its own.
-    pub(crate) fn lender(&'scope self) -> Lender {
-        Lender(Arc::clone(&self.data))
+    pub(crate) fn lender(&'scope self) -> Lender<'scope> {
+        Lender(&self.data)
     }
 }
 
-/// Counts tasks of a scope. To be used while the scope has not ended, in its closure or its tasks.
-pub(crate) struct Lender(Arc<ScopeData>);
+/// Counts tasks of a scope that has not ended.
+pub(crate) struct Lender<'scope>(&'scope ScopeData);
 
-impl Lender {
+impl Lender<'_> {
     pub(crate) fn lend(&self) -> Loan {
-        self.0.begin();
-        Loan(Arc::clone(&self.0))
-    }
-}
-
-/// Keeps a scope from ending, until it is dropped.
-pub(crate) struct Loan(Arc<ScopeData>);
-
-impl Drop for Loan {
-    fn drop(&mut self) {
-        self.0.end(false);
+        self.0.lend()
     }
 }
 
@@ -254,15 +285,15 @@ impl Builder {
 
 impl fmt::Debug for Scope<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let running = self.data.running.load(Ordering::Relaxed);
+        let running = self.data.running.get();
         f.debug_struct("Scope").field("running", &running).finish_non_exhaustive()
     }
 }
 
 /// Owns the permission to join a scoped task. Dropping it leaves the join to the end of the scope.
 pub struct ScopedJoinHandle<'scope, T> {
-    task: TaskHandle<()>,
-    packet: Arc<Packet<'scope, T>>,
+    task: TaskHandle<Packet<T>>,
+    scope: PhantomData<&'scope ()>,
 }
 
 impl<T> ScopedJoinHandle<'_, T> {
@@ -277,12 +308,8 @@ impl<T> ScopedJoinHandle<'_, T> {
     ///
     /// As [`JoinHandle::join`](super::JoinHandle::join).
     pub fn join(self) -> Result<T> {
-        let Self { task, mut packet } = self;
-        let ended = task.join();
-        // The task has dropped its count of the packet before it ended.
-        let result = Arc::get_mut(&mut packet).and_then(|packet| mem::take(packet.result.get_mut()));
-        result
-            .unwrap_or_else(|| Err(ended.err().unwrap_or_else(|| Box::new(Cancelled) as Box<dyn Any + Send>)))
+        let mut packet = self.task.join()?;
+        packet.result.take().unwrap_or_else(|| Err(Box::new(Cancelled)))
     }
 
     /// Whether the task has ended; [`join`](Self::join) then returns at once.
