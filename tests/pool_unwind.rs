@@ -367,3 +367,57 @@ fn rounds_of_panics_and_cancellations_lose_nothing() {
         });
     }
 }
+
+#[test]
+fn a_timeout_ends_a_map_and_its_helpers() {
+    for parked in [false, true] {
+        on_workers(2, move || {
+            let items = Drops::new();
+            let (begun, unwound) = (Drops::new(), Drops::new());
+            let input = counted(&items, 1_000_000);
+            let outcome = fibra::timeout(std::time::Duration::from_millis(20), || {
+                map(input, |_item| {
+                    drop(begun.counted());
+                    let _unwound = unwound.counted();
+                    if parked {
+                        thread::park();
+                    }
+                    std::thread::sleep(std::time::Duration::from_micros(100));
+                })
+                .len()
+            });
+            assert!(outcome.is_err());
+            assert_eq!(items.get(), 1_000_000);
+            assert_eq!(begun.get(), unwound.get());
+            // Nothing is left over from it.
+            assert_eq!(map(0..100, |n| n).len(), 100);
+        });
+    }
+}
+
+#[test]
+fn a_shielded_map_loses_nothing_to_a_cancellation() {
+    on_workers(2, || {
+        let ready = Arc::new(AtomicUsize::new(0));
+        let (sender, receiver) = channel::unbounded();
+        let sum = Arc::new(AtomicUsize::new(0));
+        let task = {
+            let (ready, sum) = (ready.clone(), sum.clone());
+            fibra::spawn(move || {
+                fibra::cancel::shield(|| {
+                    let results = map(0..100, |n: usize| {
+                        ready.fetch_add(1, Ordering::SeqCst);
+                        receiver.recv().unwrap();
+                        n
+                    });
+                    sum.store(results.into_iter().sum(), Ordering::SeqCst);
+                });
+            })
+        };
+        wait_until("it has begun", || ready.load(Ordering::SeqCst) > 0);
+        task.cancel();
+        (0..100).for_each(|_| sender.send(()).unwrap());
+        let _ = task.join();
+        assert_eq!(sum.load(Ordering::SeqCst), 4950);
+    });
+}

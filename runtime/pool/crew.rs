@@ -130,28 +130,23 @@ impl Crew {
     ///
     /// The caller is the one who began the map, or has entered and not left.
     unsafe fn work(self: &Arc<Self>, member: usize, work: NonNull<Work<'static>>) {
-        if member > 0 && !self.ranges.steal(member) {
-            return;
-        }
+        let Some(mut piece) = self.ranges.next(member) else { return };
         self.call_up(member, work);
         // SAFETY: by the contract.
         let call = unsafe { work.as_ref() };
         loop {
-            while let Some(piece) = self.ranges.take(member) {
-                let first = piece as usize * self.piece;
-                for item in first..self.items.min(first + self.piece) {
-                    checkpoint();
-                    // A map can be cancelled between any two items, also if none of them parks.
-                    cancel::deliver();
-                    if self.stop.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    call(item);
+            let first = piece as usize * self.piece;
+            for item in first..self.items.min(first + self.piece) {
+                checkpoint();
+                // A map can be cancelled between any two items, also if none of them parks.
+                cancel::deliver();
+                if self.stop.load(Ordering::Relaxed) {
+                    return;
                 }
+                call(item);
             }
-            if !self.ranges.steal(member) {
-                return;
-            }
+            let Some(next) = self.ranges.next(member) else { return };
+            piece = next;
         }
     }
 

@@ -57,9 +57,10 @@ use slots::Slots;
 ///
 /// # Cancellation
 ///
-/// If the caller is cancelled, which it notices between two items and wherever `f` parks, no further call begins, and
-/// the others' calls are cancelled: they unwind at their next park. When they have ended the caller unwinds. What is left
-/// of items and results is dropped.
+/// If the caller is cancelled, or a [`timeout`](crate::timeout) around it passes, which it notices between two items and
+/// wherever `f` parks, no further call begins, and the others' calls are cancelled: they unwind at their next park. When
+/// they have ended the caller unwinds. What is left of items and results is dropped. Inside of a
+/// [`shield`](crate::cancel::shield) all calls are shielded.
 ///
 /// # Examples
 ///

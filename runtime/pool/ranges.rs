@@ -7,8 +7,10 @@
 //! | transition | who | from | to |
 //! | --- | --- | --- | --- |
 //! | `take` | the owner | `first, end` | `first + 1, end` |
-//! | `rob` | a thief whose own range is empty | `first, end` | `first, middle`; the thief's range is then `middle, end` |
-//! | `set` | the owner, of an empty range | empty | what it has just stolen |
+//! | `rob` | a thief whose own range is empty | `first, end` | `first, middle` |
+//! | `steal` | the same one, then | empty | `middle + 1, end`: it has taken `middle` for itself |
+//!
+//! Whoever steals gets one to work on, so the last one can't go to and fro between two thieves.
 //!
 //! Each word says all about its range, so a compare-and-swap that succeeds is right whatever happened in between. The
 //! numbers of all ranges are different at any time, so each is taken once. Those that a thief has in hand are in no range
@@ -39,9 +41,14 @@ impl Ranges {
         Self((0..members).map(|member| CachePadded::new(range(member))).collect())
     }
 
-    /// Takes the next number of this member's own range.
+    /// The next number for this member: of its own range, or of what it then steals. `None`: the others have none either.
     #[inline]
-    pub(super) fn take(&self, member: usize) -> Option<u32> {
+    pub(super) fn next(&self, member: usize) -> Option<u32> {
+        self.take(member).or_else(|| self.steal(member))
+    }
+
+    #[inline]
+    fn take(&self, member: usize) -> Option<u32> {
         let range = &self.0[member];
         // Relaxed, here and below: a number is all that passes. What the members work on was there before them, and
         // what they make of it is handed over when they leave.
@@ -59,18 +66,17 @@ impl Ranges {
         }
     }
 
-    /// Gives a member that has none left the larger half of another's. False: the others have none either.
-    pub(super) fn steal(&self, member: usize) -> bool {
+    /// Gives a member that has none left the larger half of another's, and takes the first number of it.
+    #[cold]
+    fn steal(&self, member: usize) -> Option<u32> {
         let (before, behind) = (&self.0[..member], &self.0[member + 1..]);
         // Each begins with its neighbour, so that thieves don't crowd.
-        let Some(stolen) = behind.iter().chain(before).find_map(|victim| Self::rob(victim)) else {
-            return false;
-        };
-        self.0[member].store(stolen, Ordering::Relaxed);
-        true
+        let (middle, end) = behind.iter().chain(before).find_map(|victim| Self::rob(victim))?;
+        self.0[member].store(pack(middle + 1, end), Ordering::Relaxed);
+        Some(middle)
     }
 
-    fn rob(victim: &AtomicU64) -> Option<u64> {
+    fn rob(victim: &AtomicU64) -> Option<(u32, u32)> {
         let mut word = victim.load(Ordering::Relaxed);
         loop {
             let (first, end) = unpack(word);
@@ -80,7 +86,7 @@ impl Ranges {
             let middle = first + (end - first) / 2;
             let left = pack(first, middle);
             match victim.compare_exchange_weak(word, left, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Some(pack(middle, end)),
+                Ok(_) => return Some((middle, end)),
                 Err(actual) => word = actual,
             }
         }
@@ -102,22 +108,20 @@ mod tests {
     #[test]
     fn a_thief_takes_the_larger_half_and_the_last_one_too() {
         let ranges = Ranges::new(2, 5);
-        assert!(ranges.steal(1));
-        assert_eq!((ranges.take(0), ranges.take(0), ranges.take(0)), (Some(0), Some(1), None));
-        assert!(ranges.steal(0));
-        assert_eq!((ranges.take(1), ranges.take(1)), (Some(2), None));
-        assert_eq!(ranges.take(0), Some(3));
-        assert!(ranges.is_any_left() && ranges.steal(1));
-        assert_eq!((ranges.take(0), ranges.take(1)), (None, Some(4)));
-        assert!(!ranges.is_any_left() && !ranges.steal(0) && !ranges.steal(1));
+        assert_eq!(ranges.next(1), Some(2));
+        assert_eq!((ranges.next(0), ranges.next(0)), (Some(0), Some(1)));
+        assert_eq!(ranges.next(0), Some(4), "it has none left, and takes the larger half of two");
+        assert!(ranges.is_any_left());
+        assert_eq!(ranges.next(0), Some(3));
+        assert!(!ranges.is_any_left());
+        assert_eq!((ranges.next(0), ranges.next(1)), (None, None));
     }
 
     #[test]
     fn all_numbers_fit() {
         let ranges = Ranges::new(2, u32::MAX);
-        assert!(ranges.steal(1));
-        assert_eq!(ranges.take(0), Some(0));
-        assert_eq!(ranges.take(1), Some(u32::MAX / 2));
+        assert_eq!(ranges.next(1), Some(u32::MAX / 2));
+        assert_eq!((ranges.next(0), ranges.next(1)), (Some(0), Some(u32::MAX / 2 + 1)));
     }
 }
 
@@ -129,13 +133,8 @@ mod loom_tests {
 
     /// As a member of a crew works.
     fn work(ranges: &Ranges, member: usize, takes: &[AtomicU64]) {
-        loop {
-            while let Some(number) = ranges.take(member) {
-                takes[number as usize].fetch_add(1, Ordering::Relaxed);
-            }
-            if !ranges.steal(member) {
-                return;
-            }
+        while let Some(number) = ranges.next(member) {
+            takes[number as usize].fetch_add(1, Ordering::Relaxed);
         }
     }
 
