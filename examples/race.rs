@@ -9,10 +9,10 @@
 //! $ cargo run --release --example race                    # or with the additions of each: -- 1000000
 //! 4 tasks and 4 threads add 1, 100000 times each
 //! count++ as         the count     lost   ns an addition
-//! load and store        317282   482718              5.0
-//! Mutex                 800000        0              6.1
-//! fetch_add             800000        0              2.1
-//! channel               800000        0             16.1
+//! load and store        201009   598991              5.5
+//! Mutex                 800000        0             18.8
+//! fetch_add             800000        0              3.9
+//! channel               800000        0             16.8
 //! ```
 
 #[path = "shared/argument.rs"]

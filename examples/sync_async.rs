@@ -7,19 +7,19 @@
 //! $ cargo run --release --example sync_async              # or with the milliseconds of a fetch: -- 1000
 //! let page = fetch(…);
 //!   1. ask               after 0 ms
-//!   2. have "this page"  after 102 ms
-//!   3. go on             after 102 ms
+//!   2. have "this page"  after 100 ms
+//!   3. go on             after 100 ms
 //! let task = go!(fetch(…)); … task.join()
 //!   1. ask               after 0 ms
 //!   2. go on             after 0 ms
-//!   3. have "this page"  after 102 ms
+//!   3. have "this page"  after 100 ms
 //! go!({ let page = fetch(…); … })
 //!   1. ask               after 0 ms
 //!   2. go on             after 0 ms
-//!   3. have "this page"  after 101 ms
+//!   3. have "this page"  after 100 ms
 //! select! { recv(near) …  recv(far) …  default(timeout) … }
 //!   1. ask both          after 0 ms
-//!   2. have "near page"  after 101 ms
+//!   2. have "near page"  after 100 ms
 //! ```
 
 #[path = "shared/argument.rs"]
