@@ -46,7 +46,7 @@ struct Turn {
 }
 
 fn main() {
-    let count = argument::number("number of turns", 1..=50, 3);
+    let count = argument::number("number of turns", 1..=20, 3);
     let builder = fibra::Builder::new().workers(2);
     let lock = Mutex::new(());
     let run = || (record(count, Some(&lock)), record(count, None));
@@ -85,7 +85,7 @@ fn record(count: u64, lock: Option<&Mutex<()>>) -> Vec<Turn> {
 
 /// Some milliseconds of work that no compiler shortens: each step needs the one before.
 fn compute() {
-    black_box((0..10_000_000).fold(1u64, |x, _| x ^ (x << 13) ^ (x >> 7)));
+    black_box((0..10_000_000).fold(black_box(1u64), |x, _| x ^ (x << 13) ^ (x >> 7)));
 }
 
 fn print_bars(how: &str, turns: &[Turn], column: Duration) {
