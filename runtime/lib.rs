@@ -20,6 +20,8 @@
 //! });
 //! ```
 //!
+//! Whoever comes from Go, from threads or from tokio finds each thing's name here in the [`guide`].
+//!
 //! # What a task may do
 //!
 //! All that a thread may. A task that has started stays on one OS thread for life, so thread-locals, `Rc`s and guards
@@ -76,6 +78,8 @@ pub mod process;
 pub mod signal;
 
 pub mod pool;
+
+pub mod guide;
 
 // Tests that need to count a task's parks, and otherwise only what everybody may use.
 #[cfg(all(test, not(fibra_loom)))]

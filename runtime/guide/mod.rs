@@ -1,0 +1,9 @@
+//! Coming from elsewhere: what you know, and its name here.
+//!
+//! - [`from_go`]: goroutines, channels, `select`, `sync`, `context`, `errgroup`, `net`
+//! - [`from_std_and_tokio`]: `std::thread` and `std::sync`, and tokio's tasks, channels and locks
+//!
+//! Each is a set of tables with one line of code a side, programs that are tested, and a list of what differs.
+
+pub mod from_go;
+pub mod from_std_and_tokio;
