@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use crossbeam_channel::select as crossbeam_select;
-use fibra::channel::{Receiver, bounded, select};
+use fibra::channel::{Receiver, RecvError, bounded, select};
 use fibra::sync::{Mutex, RwLock, Semaphore};
 use fibra::thread;
 use fibra::{Cancelled, Runtime};
 use versus::turns::{self, time};
-use versus::{Args, CANCELLED, LOCKERS, Report, SCOPED, SIDES};
+use versus::{Args, CANCELLED, FAR, FILL, LOCKERS, Report, SCOPED, SIDES, work};
 
 use crate::{join_all, task};
 
@@ -30,7 +30,29 @@ pub fn run(fibra: &Runtime, args: &Args) -> Report {
             here.with("placed_by_runtime_us", anywhere)
         }
         "scope" => fibra.run(|| scope(n)),
-        _ => Report::skip("not there yet"),
+        "timeout_ready" => {
+            let n = versus::whole_fills(n);
+            fibra.run(|| {
+                versus::extra(turns::take(
+                    n,
+                    [&mut |ops| receive_ready(ops, timed), &mut |ops| receive_ready(ops, plain)],
+                ))
+            })
+        }
+        "timeout_parked" => {
+            let here = task(Some(0)).spawn(move || {
+                versus::extra(turns::take(
+                    n,
+                    [&mut |ops| receive_parked(ops, timed), &mut |ops| receive_parked(ops, plain)],
+                ))
+            });
+            here.unwrap().join().unwrap()
+        }
+        _ => {
+            let (workers, steps) = (args.workers, work::steps());
+            let map = || fibra::pool::map(0..n, |i| work::item(i as u64, steps));
+            fibra.run(|| work::report(n, workers, steps, map))
+        }
     }
 }
 
@@ -186,4 +208,39 @@ fn scope(n: usize) -> Report {
     Report::new(turns.ratio(0, 1), "× spawn and join")
         .with("scope_ns", turns.nanos(0))
         .with("spawn_join_ns", turns.nanos(1))
+}
+
+fn plain(rx: &Receiver<usize>) -> Result<usize, RecvError> {
+    rx.recv()
+}
+
+fn timed(rx: &Receiver<usize>) -> Result<usize, RecvError> {
+    fibra::timeout(FAR, || rx.recv()).unwrap()
+}
+
+/// The time in which `ops` messages are received that lie ready.
+fn receive_ready(ops: usize, receive: impl Fn(&Receiver<usize>) -> Result<usize, RecvError>) -> Duration {
+    let (tx, rx) = bounded(FILL);
+    let mut took = Duration::ZERO;
+    for _ in 0..ops / FILL {
+        (0..FILL).for_each(|i| tx.send(i).unwrap());
+        took += time(|| (0..FILL).for_each(|i| assert_eq!(receive(&rx), Ok(i))));
+    }
+    took
+}
+
+/// The time of `ops` round trips between two tasks on one worker, in which one of them waits for each answer.
+fn receive_parked(ops: usize, receive: impl Fn(&Receiver<usize>) -> Result<usize, RecvError>) -> Duration {
+    let (ping, pinged) = bounded(0);
+    let (pong, ponged) = bounded(0);
+    let echo = task(Some(0)).spawn(move || pinged.iter().for_each(|i| pong.send(i).unwrap()));
+    let took = time(|| {
+        for i in 0..ops {
+            ping.send(i).unwrap();
+            assert_eq!(receive(&ponged), Ok(i));
+        }
+    });
+    drop(ping);
+    echo.unwrap().join().unwrap();
+    took
 }
