@@ -1,6 +1,7 @@
 //! Locks, rendezvous, choices, deadlines, cancellation, scopes and the parallel map.
 
 use std::hint::black_box;
+use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub fn run(fibra: &Runtime, args: &Args) -> Report {
         "cancel" => {
             let anywhere = fibra.run(|| cancel(n, None)).value();
             let here = fibra.run(|| task(Some(0)).spawn(move || cancel(n, Some(0))).unwrap().join().unwrap());
-            here.with("placed_by_runtime_us", anywhere)
+            here.with("placed_by_runtime_us", anywhere).with("unwind_us", unwind().nanos(0) / 1e3)
         }
         "scope" => fibra.run(|| scope(n)),
         "timeout_ready" => {
@@ -172,6 +173,12 @@ fn cancel(n: usize, worker: Option<usize>) -> Report {
     });
     assert_eq!(unwound.load(Relaxed), n / CANCELLED * CANCELLED);
     report
+}
+
+/// What std's own unwinding takes, with nothing between the throw and the catch.
+fn unwind() -> turns::Turns<1> {
+    let throw = || panic::catch_unwind(|| panic::resume_unwind(Box::new(()))).unwrap_err();
+    turns::take(20_000, [&mut |ops| time(|| (0..ops).for_each(|_| drop(throw())))])
 }
 
 fn park_for_good(arrived: &AtomicUsize, rx: &Receiver<()>, _count: versus::CountDrop) {
