@@ -29,6 +29,7 @@ use std::time::Instant;
 use super::arm::{Arm, Entry, Poll, Token};
 use super::limit::{Limit, Until};
 use super::packet::{Node, Packet, Role, Slot, Wakes, await_message};
+use crate::task::park::try_park_as;
 use crate::task::waiter::{Claimed, Selected};
 use crate::task::{Outcome, Parker, Reason, Wait, checkpoint, current, park};
 use crate::util::abort;
@@ -273,13 +274,19 @@ fn wait(
     }
     let object = entries.first().map_or(ptr::null(), |entry| ptr::from_ref(entry.arm).cast());
     let reason = if mode.alone { Reason::ChannelReceive } else { Reason::Select };
-    let outcome = park(Wait { reason, object, deadline }, move || {
+    let commit = move || {
         drop(locks);
         drop(wakes);
         true
-    });
-    if outcome == Outcome::TimedOut {
-        return Waited::TimedOut;
+    };
+    // SAFETY: it is the current one, as asked for above.
+    match unsafe { try_park_as(parker, Wait { reason, object, deadline }, commit) } {
+        Ok(Outcome::Woken) => {}
+        Ok(Outcome::TimedOut) => return Waited::TimedOut,
+        Err(unwinding) => {
+            drop(leave);
+            unwinding.unwind();
+        }
     }
     for (index, entry) in entries.iter().enumerate() {
         let selected = node(entry).selected();

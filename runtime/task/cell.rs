@@ -47,7 +47,7 @@ pub(crate) unsafe fn allocate<F: FnOnce() -> T, T>(spec: Spec, f: F) -> TaskPtr 
     // First, so that the compiler can build the cell in its place.
     let cell = cells::make::<TaskCell<F, T>>();
     let refs = if spec.detached { 1 } else { 2 };
-    let core = ThreadCore::new(spec.schedule, free::<F, T>, refs, current::next_id(), spec.name);
+    let core = ThreadCore::new(spec.schedule, free::<F, T>, refs, current::next_id(), spec.name, true);
     let header = Header::new(core, vtable::<F, T>(), spec.class, spec.detached);
     let content = UnsafeCell::new(Content::<F, T> { closure: ManuallyDrop::new(f) });
     // SAFETY: the memory is ours, and large enough.

@@ -40,6 +40,8 @@ pub(crate) struct ThreadCore {
     free: CoreFn,
     pub(crate) name: Option<Box<str>>,
     pub(crate) id: NonZeroU64,
+    /// The core begins a task's header, and no OS thread's parker.
+    pub(crate) is_task: bool,
     /// Written by the owner (before a wait begins) and by the one claimer of that wait, never at the same time.
     pub(crate) ended: Cell<Ended>,
     /// The innermost [`Region`](super::region::Region) that ends waits early; null without one. The owner's alone.
@@ -60,6 +62,7 @@ impl ThreadCore {
         refs: u32,
         id: NonZeroU64,
         name: Option<Box<str>>,
+        is_task: bool,
     ) -> Self {
         Self {
             state: State::new(),
@@ -68,6 +71,7 @@ impl ThreadCore {
             free,
             id,
             name,
+            is_task,
             ended: Cell::new(Ended::Woken),
             region: Cell::new(ptr::null()),
             shield: Cell::new(0),

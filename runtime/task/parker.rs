@@ -17,6 +17,10 @@ impl Parker {
         Self(core)
     }
 
+    pub(crate) fn core(self) -> NonNull<ThreadCore> {
+        self.0
+    }
+
     /// Claims the wait that this parker is in. Of waker, timer and canceller exactly one gets true; only that one must
     /// then call [`unpark`](Self::unpark).
     ///

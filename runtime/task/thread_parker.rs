@@ -32,7 +32,7 @@ thread_local! {
 
 fn new_parker() -> CoreRef {
     let name = std::thread::current().name().map(Box::from);
-    let core = ThreadCore::new(schedule, free, 1, current::next_id(), name);
+    let core = ThreadCore::new(schedule, free, 1, current::next_id(), name, false);
     let parker = Box::new(ThreadParker { core, signal: AtomicU32::new(0) });
     // SAFETY: the box's one reference is given to the `CoreRef`; the core is its first field.
     unsafe { CoreRef::from_owned(NonNull::from(Box::leak(parker)).cast()) }
@@ -54,13 +54,13 @@ fn late_core() -> NonNull<ThreadCore> {
     })
 }
 
-/// Parks the current OS thread; see [`park`](super::park::park).
-pub(crate) fn park(
+/// Parks the current OS thread, whose core this is; see [`park`](super::park::park).
+pub(super) fn park(
+    core: NonNull<ThreadCore>,
     kind: Kind,
     deadline: Option<Instant>,
     commit: impl FnOnce() -> bool,
 ) -> Result<Outcome, Unwinding> {
-    let core = current_core();
     // SAFETY: the thread keeps its own parker alive; the core is the first field of a `ThreadParker`.
     let parker: &ThreadParker = unsafe { core.cast().as_ref() };
     let bounds = Bounds::of(&parker.core, deadline);

@@ -26,7 +26,7 @@ use std::cell::Cell;
 use std::marker::PhantomPinned;
 use std::ptr::NonNull;
 
-use super::park::try_park;
+use super::park::try_park_as;
 use super::{Outcome, Parker, Wait};
 use crate::util::abort;
 use crate::util::spin::{SpinGuard, SpinLock};
@@ -385,7 +385,7 @@ impl<S, P, Q: Fn(&mut S) -> &mut WaitQueue<P> + Copy> Place<S, P> for Q {}
 ///
 /// - `guard` is a guard of `lock`.
 /// - `queue` returns the same queue of the lock's value every time.
-/// - `node` is in no queue.
+/// - `node` is in no queue, and made by the caller.
 #[inline(always)]
 pub(crate) unsafe fn wait_in<S, P>(
     lock: &SpinLock<S>,
@@ -426,11 +426,13 @@ pub(crate) unsafe fn wait_in_and_drop<S, P, D>(
             End::Front => queue(&mut guard).push_front(node),
         }
     }
-    let outcome = try_park(wait, move || {
+    let commit = move || {
         drop(guard);
         drop(then);
         true
-    });
+    };
+    // SAFETY: by our contract the node is the caller's, and so has its parker.
+    let outcome = unsafe { try_park_as(node.parker, wait, commit) };
     match outcome {
         Ok(Outcome::Woken) => {
             // The waker has popped the node, and told us so: the lock is not needed.
