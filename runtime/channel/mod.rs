@@ -68,6 +68,8 @@ mod select;
 mod select_macro;
 mod sender;
 mod sides;
+#[cfg(test)]
+mod tests;
 pub mod watch;
 
 pub use error::{

@@ -137,6 +137,7 @@ impl<P> WaitQueue<P> {
     pub(crate) fn any(&self, wanted: impl Fn(&P) -> bool) -> bool {
         let mut next = self.first;
         while let Some(node) = next {
+            count_step();
             // SAFETY: a queued node is alive (`push_back`), and the lock keeps it queued while we look.
             let node = unsafe { node.as_ref() };
             if wanted(&node.packet) {
@@ -201,6 +202,7 @@ impl<P> WaitQueue<P> {
     ///
     /// The node is in this queue.
     unsafe fn unlink(&mut self, node: &Waiter<P>) {
+        count_step();
         let this = NonNull::from(node);
         node.queued.set(false);
         // SAFETY: a queued node's links point to queued nodes, which are alive.
@@ -227,6 +229,7 @@ impl<P> WaitQueue<P> {
     /// The same, but stops without a claim at the first node that `wanted` declines.
     pub(crate) fn claim_first_where(&mut self, wanted: impl Fn(&P) -> bool) -> Option<Claimed<P>> {
         while let Some(first) = self.first {
+            count_step();
             // SAFETY: queued nodes are alive.
             let node = unsafe { first.as_ref() };
             if !wanted(&node.packet) {
@@ -258,6 +261,19 @@ impl<P> WaitQueue<P> {
     pub(crate) fn claim_all(&mut self, selected: Selected) -> WakeAll<P> {
         self.claim_all_where(selected, |_| true)
     }
+}
+
+/// Notes that a node was looked at, for tests of how many a whole program looks at.
+#[inline(always)]
+fn count_step() {
+    #[cfg(test)]
+    STEPS.set(STEPS.get() + 1);
+}
+
+#[cfg(test)]
+std::thread_local! {
+    /// How many nodes this thread has looked at.
+    pub(crate) static STEPS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// A waiter whose claim we have won: it stays parked, and its node stays ours, until [`Wake::unpark`].
