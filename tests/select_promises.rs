@@ -33,25 +33,42 @@ fn joiner(task: fibra::JoinHandle<()>) -> Box<dyn FnOnce()> {
     Box::new(|| task.join().unwrap())
 }
 
-/// One of two channels always has a message; which one changes during the look.
+/// A message goes to and fro between two channels; there is always one.
 #[test]
 fn default_is_never_chosen_while_an_arm_is_always_ready() {
     everywhere(|spawn| {
-        for _ in 0..ROUNDS {
-            let ((a_tx, a), (b_tx, b)) = (bounded(1), bounded(1));
-            a_tx.send(1).unwrap();
-            let (a_other, b_other) = (a.clone(), b.clone());
-            let looks = spawn(Box::new(move || {
-                select! {
-                    recv(a_other) -> _ => {}
-                    recv(b_other) -> _ => {}
-                    default => panic!("one of them was ready"),
+        let ((a_tx, a), (b_tx, b)) = (bounded(2), bounded(2));
+        a_tx.send(1).unwrap();
+        let (end_tx, end) = bounded::<()>(0);
+        let mover = spawn(Box::new({
+            let channels = [(a_tx.clone(), a.clone()), (b_tx.clone(), b.clone())];
+            move || {
+                for here in [0, 1].into_iter().cycle() {
+                    if end.try_recv().is_err_and(|error| error.is_disconnected()) {
+                        return;
+                    }
+                    // Into the one before out of the other.
+                    let _ = channels[1 - here].0.try_send(1);
+                    while channels[here].1.try_recv().is_ok() {}
+                    yield_now();
                 }
-            }));
-            b_tx.send(1).unwrap();
-            select! { recv(a) -> _ => {} default => {} }
-            looks();
+            }
+        }));
+        let mut list = Select::new();
+        list.recv(&a);
+        list.recv(&b);
+        for _ in 0..ROUNDS * 20 {
+            // What it takes it gives back before it looks again.
+            let back = select! {
+                recv(a) -> msg => (msg, &a_tx),
+                recv(b) -> msg => (msg, &b_tx),
+                default => panic!("one of them was ready"),
+            };
+            let _ = back.1.try_send(back.0.unwrap());
+            assert!(list.try_ready().is_ok(), "one of them was ready");
         }
+        drop(end_tx);
+        mover();
     });
 }
 
