@@ -206,6 +206,27 @@ fn exchange(tx: &Senders, rx: &Receivers, books: Shared, seed: &mut u64) {
     }
 }
 
+/// Does several of the above within timeouts around them, which end at any park.
+fn impatient(tx: &Senders, rx: &Receivers, books: Shared, mut seed: u64, rounds: usize) {
+    let mut late = 0;
+    for _ in 0..rounds {
+        let timeout = Duration::from_micros(dice(&mut seed, 100));
+        let in_time = fibra::timeout(timeout, || {
+            for _ in 0..4 {
+                match dice(&mut seed, 3) {
+                    0 => send(tx, books, &mut seed),
+                    1 => {
+                        received(books, select! { recv(rx.0[0]) -> msg => msg, recv(rx.0[1]) -> msg => msg })
+                    }
+                    _ => exchange(tx, rx, books, &mut seed),
+                }
+            }
+        });
+        late += usize::from(in_time.is_err());
+    }
+    assert!(late > 0, "no timeout came in the middle");
+}
+
 fn check(books: Shared) {
     assert_eq!(get(&books.sent), get(&books.received));
     assert_eq!(get(&books.made), get(&books.dropped));
@@ -238,6 +259,16 @@ fn run(workers: usize, rounds: usize) {
                 let (tx, rx) = (tx.clone(), rx.clone());
                 let mut seed = seed * 15_485_863;
                 tasks.push(spawn(move || (0..rounds).for_each(|_| exchange(&tx, &rx, books, &mut seed))));
+            }
+            // Some give up by the time, wherever they are.
+            for seed in 1..=3u64 {
+                let (tx, rx) = (tx.clone(), rx.clone());
+                let impatient = move || impatient(&tx, &rx, books, seed * 32_452_843, rounds);
+                if seed == 3 {
+                    threads.push(std::thread::spawn(impatient));
+                } else {
+                    tasks.push(spawn(impatient));
+                }
             }
             // Some are cancelled wherever they are.
             for round in 0..rounds as u64 / 10 {
