@@ -330,6 +330,52 @@ fn a_cancelled_waiter_takes_the_tasks_along_before_it_unwinds_on() {
 }
 
 #[test]
+fn a_timeout_around_a_wait_ends_the_group_and_one_around_next_does_not() {
+    everywhere(|| {
+        type Wait = fn(Group<'static, Result<(), ()>>);
+        let waits: [Wait; 4] =
+            [|g| drop(g.wait()), |g| drop(g.values()), |g| drop(g.join_all()), |g| drop(g.first_ok())];
+        for wait in waits {
+            let drops = Drops::new();
+            let group = Group::new();
+            park_in(&group, 10, &drops);
+            assert!(fibra::timeout(Duration::from_millis(1), || wait(group)).is_err());
+            assert_eq!(drops.get(), 10);
+        }
+        let drops = Drops::new();
+        let group = Group::new().limit(11);
+        let (sender, receiver) = channel::bounded(0);
+        park_in(&group, 10, &drops);
+        group.spawn(move || receiver.recv().unwrap());
+        let moment = Duration::from_millis(1);
+        assert!(fibra::timeout(moment, || group.next()).is_err());
+        let guard = drops.counted();
+        assert!(fibra::timeout(moment, || group.spawn(move || drop(guard))).is_err());
+        assert_eq!((drops.get(), group.len(), group.is_cancelled()), (1, 11, false));
+        sender.send(()).unwrap();
+        assert_eq!(group.next().map(|(index, end)| (index, end.unwrap())), Some((10, ())));
+        // A token that is cancelled already: no result is lost, and the drop is not cut short.
+        let token = fibra::cancel::Token::new();
+        token.cancel();
+        assert!(token.run(|| group.next()).is_err());
+        assert!(fibra::timeout(Duration::ZERO, || drop(group)).is_ok());
+        assert_eq!(drops.get(), 11);
+    });
+}
+
+#[test]
+fn tasks_may_time_out_inside_without_the_group_s_knowing() {
+    everywhere(|| {
+        let group = Group::new();
+        for _ in 0..10 {
+            group.spawn(|| fibra::timeout(Duration::from_micros(100), thread::park).is_err());
+        }
+        assert!(!group.is_cancelled());
+        assert_eq!(group.values(), [true; 10]);
+    });
+}
+
+#[test]
 fn a_cancelled_next_takes_no_result_with_it() {
     within_patience(|| {
         for workers in [1, 2, 8] {
