@@ -118,7 +118,7 @@ impl<T> Core<T> {
         state.spawned += 1;
         state.unfinished += 1;
         drop(state);
-        NonNull::from(Box::leak(Box::new(Node::new(index))))
+        Node::allocate(index)
     }
 
     /// The spawner's part: the task exists. It may have ended.
@@ -160,7 +160,7 @@ impl<T> Core<T> {
         drop(state);
         wake.unpark();
         // SAFETY: by the contract nobody else has the node.
-        drop(unsafe { Box::from_raw(node.as_ptr()) });
+        drop(unsafe { Node::free(node) });
     }
 
     /// The task's part: its closure is gone, its result, if any, stands in the node.
@@ -287,7 +287,9 @@ impl<T> Core<T> {
         state.watch = watch;
         let mut before = mem::replace(&mut state.finished, List::new());
         let decisive = state.decisive;
+        let expected = before.len() + state.unfinished;
         drop(state);
+        taken.reserve(expected);
         while let Some(node) = before.pop_front() {
             // SAFETY: it came out of `finished`.
             taken.push(unsafe { take(node) });
@@ -347,7 +349,7 @@ impl<T> Drop for Core<T> {
         // one, which can't join itself.
         while let Some(node) = self.pop() {
             // SAFETY: it came out of `finished`.
-            let node = unsafe { Box::from_raw(node.as_ptr()) };
+            let node = unsafe { Node::free(node) };
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| cancel::shield(|| drop(node)))) {
                 mem::forget(payload);
             }
@@ -399,10 +401,12 @@ unsafe fn core_of<T>(node: &Node<T>) -> Option<&CoreRef> {
 ///
 /// The node came out of `finished`, and this is called once for it.
 unsafe fn take<T>(node: NonNull<Node<T>>) -> Indexed<T> {
-    // SAFETY: the node is ours alone, and came from a box.
-    let node = *unsafe { Box::from_raw(node.as_ptr()) };
-    // Shielded: a result that is taken from the group must reach the caller.
-    let ended = node.task.into_inner().map(|task| cancel::shield(|| task.join()));
+    // SAFETY: by the contract the node is ours alone.
+    let node = unsafe { Node::free(node) };
+    let ended = node.task.into_inner().map(|task| {
+        // Shielded where it may park: a result that is taken from the group must reach the caller.
+        if task.is_finished() { task.join() } else { cancel::shield(|| task.join()) }
+    });
     let result = node.result.into_inner().unwrap_or_else(|| {
         let payload = ended.and_then(Result::err);
         Err(payload.unwrap_or_else(|| Box::new(Cancelled)))

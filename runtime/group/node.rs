@@ -14,6 +14,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::ptr::NonNull;
 use std::thread;
 
+use crate::task::cells;
 use crate::task::handle::TaskHandle;
 
 /// See the head of this file.
@@ -33,15 +34,34 @@ pub(super) struct Node<T> {
 type Link<T> = Option<NonNull<Node<T>>>;
 
 impl<T> Node<T> {
-    pub(super) fn new(index: usize) -> Self {
-        Self {
-            index,
-            prev: Cell::new(None),
-            next: Cell::new(None),
-            ended: Cell::new(false),
-            task: UnsafeCell::new(None),
-            result: UnsafeCell::new(None),
+    /// Makes a node in memory of its own, among that of tasks.
+    pub(super) fn allocate(index: usize) -> NonNull<Self> {
+        let place = cells::make::<Self>();
+        // SAFETY: the memory is ours, and large enough.
+        unsafe {
+            place.write(Self {
+                index,
+                prev: Cell::new(None),
+                next: Cell::new(None),
+                ended: Cell::new(false),
+                task: UnsafeCell::new(None),
+                result: UnsafeCell::new(None),
+            });
         }
+        place
+    }
+
+    /// Moves a node out of its memory, and frees that.
+    ///
+    /// # Safety
+    ///
+    /// The node came from [`allocate`](Self::allocate), and nobody uses it any more.
+    pub(super) unsafe fn free(this: NonNull<Self>) -> Self {
+        // SAFETY: by the contract it is there, and read for the last time.
+        let node = unsafe { this.read() };
+        // SAFETY: by the contract.
+        unsafe { cells::free(this) };
+        node
     }
 }
 
@@ -134,7 +154,7 @@ mod tests {
 
     #[test]
     fn nodes_leave_from_any_place_and_the_rest_keeps_its_order() {
-        let nodes: Vec<_> = (0..5).map(|i| NonNull::from(Box::leak(Box::new(Node::<()>::new(i))))).collect();
+        let nodes: Vec<_> = (0..5).map(Node::<()>::allocate).collect();
         let mut list = List::new();
         // SAFETY: the nodes live until the end of the test, and each is pushed and removed once.
         unsafe {
@@ -154,7 +174,7 @@ mod tests {
             (Some(nodes[3]), Some(nodes[1]), None)
         );
         assert_eq!(list.len(), 0);
-        // SAFETY: they were leaked above, and no list has them.
-        nodes.into_iter().for_each(|node| drop(unsafe { Box::from_raw(node.as_ptr()) }));
+        // SAFETY: made above, and no list has them.
+        nodes.into_iter().for_each(|node| drop(unsafe { Node::free(node) }));
     }
 }

@@ -1,4 +1,4 @@
-//! Recycles the memory of tasks.
+//! Recycles the memory of tasks, and of what others keep for each task.
 //!
 //! A task is often made by one worker and ends on another. The general allocator then frees across threads, under a
 //! lock that both want; so each worker keeps the cells that it frees and makes new tasks in them. What it has too
@@ -55,7 +55,7 @@ const fn size_layout(index: usize) -> Layout {
 
 /// Memory for a `T`, uninitialised.
 #[inline]
-pub(super) fn make<T>() -> NonNull<T> {
+pub(crate) fn make<T>() -> NonNull<T> {
     let layout = Layout::new::<T>();
     let Some(index) = (const { size_index(Layout::new::<T>()) }) else { return allocate(layout).cast() };
     let context = context();
@@ -77,7 +77,7 @@ pub(super) fn make<T>() -> NonNull<T> {
 ///
 /// `cell` came from [`make`] for the same type, and nobody uses it any more.
 #[inline]
-pub(super) unsafe fn free<T>(cell: NonNull<T>) {
+pub(crate) unsafe fn free<T>(cell: NonNull<T>) {
     let Some(index) = (const { size_index(Layout::new::<T>()) }) else {
         // SAFETY: `make` allocated it with this layout.
         return unsafe { dealloc(cell.as_ptr().cast(), Layout::new::<T>()) };
@@ -173,7 +173,7 @@ fn free_list(mut list: Option<NonNull<Link>>, index: usize) {
 
 #[cold]
 fn allocate(layout: Layout) -> NonNull<u8> {
-    // SAFETY: no task's cell has size 0, since it begins with a header.
+    // SAFETY: nobody makes a cell of size 0: a task's begins with a header, a group's node with its index.
     NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
 }
 
