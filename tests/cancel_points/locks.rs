@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use fibra::cancel;
 use fibra::sync::{
     Condvar, Mutex, MutexGuard, RwLock, RwLockUpgradableReadGuard, RwLockWriteGuard, Semaphore,
 };
@@ -159,7 +160,8 @@ pub fn condvar() -> Play {
 
     impl Drop for Producer {
         fn drop(&mut self) {
-            self.0.queue.lock().producers -= 1;
+            // The consumers count on it, whatever befalls this task.
+            cancel::shield(|| self.0.queue.lock().producers -= 1);
             self.0.filled.notify_all();
         }
     }

@@ -1,7 +1,7 @@
 //! Sockets, pipes and datagrams.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -149,36 +149,35 @@ pub fn tcp() -> Play {
 
 pub fn datagrams() -> Play {
     let (ours, theirs) = UnixDatagram::pair().unwrap();
-    let theirs = Arc::new(theirs);
+    let (ours, theirs) = (Arc::new(ours), Arc::new(theirs));
     let counts = Arc::new(Counts::default());
 
-    fn take(counts: &Counts, result: io::Result<usize>, buf: [u8; 4]) -> bool {
-        let Ok(n) = result else { return false };
-        assert_eq!(n, 1);
-        assert_eq!(usize::from(buf[0]), counts.read.fetch_add(1, Ordering::SeqCst));
-        true
+    /// False: it was the end.
+    fn take(theirs: &UnixDatagram, counts: &Counts) -> bool {
+        let mut buf = [0; 4];
+        let n = theirs.recv(&mut buf).unwrap();
+        assert!(n == 0 || usize::from(buf[0]) == counts.read.fetch_add(1, Ordering::SeqCst));
+        n > 0
     }
 
+    let ended = Arc::new(AtomicBool::new(false));
     let judge = {
-        let (theirs, counts) = (theirs.clone(), counts.clone());
+        let (theirs, counts, ended) = (theirs.clone(), counts.clone(), ended.clone());
         move || {
-            theirs.set_nonblocking(true).unwrap();
-            loop {
-                let mut buf = [0; 4];
-                let result = theirs.recv(&mut buf);
-                if !take(&counts, result, buf) {
-                    break;
-                }
-            }
+            // Who was interrupted has left the rest.
+            while !ended.load(Ordering::SeqCst) && take(&theirs, &counts) {}
             assert_eq!(counts.written.load(Ordering::SeqCst), counts.read.load(Ordering::SeqCst));
+            theirs.set_nonblocking(true).unwrap();
+            assert_eq!(theirs.recv(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
         }
     };
-    let over = Arc::clone(&theirs);
-    let stop = OnDrop::new(move || over.set_read_deadline(Some(std::time::Instant::now())));
+    let last = ours.clone();
+    // There is room for it.
+    let end = OnDrop::new(move || assert_eq!(last.send(&[]).unwrap(), 0));
     let sending = {
         let counts = counts.clone();
         move || {
-            let _stop = stop;
+            let _end = end;
             for number in 0..5 {
                 fibra::sleep(Duration::from_micros(20));
                 assert_eq!(ours.send(&[number]).unwrap(), 1);
@@ -187,13 +186,8 @@ pub fn datagrams() -> Play {
         }
     };
     let receiving = move || {
-        loop {
-            let mut buf = [0; 4];
-            let result = theirs.recv(&mut buf);
-            if !take(&counts, result, buf) {
-                return;
-            }
-        }
+        while take(&theirs, &counts) {}
+        ended.store(true, Ordering::SeqCst);
     };
     Play::new(judge).role("sender", sending).role("receiver", receiving)
 }

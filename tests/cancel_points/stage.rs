@@ -96,7 +96,7 @@ fn put_on(stage: Stage, play: Play, shots: &[Option<Arc<Shot>>], on_threads: boo
         let (canceller, ending, guard) = (stage.canceller.clone(), ending.clone(), drops.counted());
         match shot.clone() {
             None => tasks.push(Box::new(move || {
-                let _guard = guard;
+                let _both = (guard, ending);
                 (role.act)();
             })),
             Some(shot) => {
