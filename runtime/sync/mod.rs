@@ -18,6 +18,7 @@ mod mutex;
 mod notify;
 mod once;
 mod once_lock;
+mod patience;
 mod rwlock;
 mod semaphore;
 mod wait_group;

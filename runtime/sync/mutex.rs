@@ -5,6 +5,7 @@
 //! out of the second, where a guard waits for what it is going to unlock, and should unwind out of the first.
 
 mod raw;
+mod word;
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -22,14 +23,14 @@ pub use raw::RawMutex;
 /// than a millisecond, the lock is handed over to it at the next unlock; [`MutexGuard::unlock_fair`](lock_api::MutexGuard::unlock_fair)
 /// hands it over at once.
 ///
-/// **Cancellation.** Waiting for the lock is a point where a task is cancelled or a timeout ends it: the call
-/// unwinds without the lock, and leaves the mutex as if it had never waited. A lock that was handed over just
+/// **Cancellation.** Waiting for the lock is a point where a task is cancelled or a [`timeout`](crate::timeout) ends it: the
+/// call unwinds without the lock, and leaves the mutex as if it had never waited. A lock that was handed over just
 /// before comes first: the call returns, and the cancellation comes at the next wait. The waits hidden in
 /// `MutexGuard::unlocked`, `MutexGuard::bump` and [`Condvar::wait`](lock_api::Condvar::wait) always end with the lock held.
 ///
 /// A task that parks *inside* its critical section can be cancelled there. Its guard then unlocks as it unwinds, and as
 /// there is no poisoning, the next holder finds the data as it was left. Three ways to leave it whole: finish a change
-/// before you park; undo it in a destructor; or run the critical section in `cancel::shield`,
+/// before you park; undo it in a destructor; or run the critical section in [`cancel::shield`](crate::cancel::shield),
 /// which holds the cancellation back until it is through. The third is a must where the park is in a callback that C code
 /// calls: a cancellation would unwind out of an `extern "C"` function there, and that aborts the process.
 ///
@@ -51,6 +52,33 @@ pub use raw::RawMutex;
 ///     }
 ///     wg.wait();
 ///     assert_eq!(*TOTAL.lock(), 55);
+/// });
+/// ```
+///
+/// A change that parks halfway, and that nobody sees half done:
+///
+/// ```
+/// use std::time::Duration;
+/// use fibra::{cancel, sync::Mutex};
+///
+/// static ACCOUNTS: Mutex<(u32, u32)> = Mutex::new((100, 0));
+///
+/// fn transfer(amount: u32) {
+///     let mut accounts = ACCOUNTS.lock(); // a cancellation here leaves them as they are
+///     cancel::shield(|| {
+///         accounts.0 -= amount;
+///         fibra::sleep(Duration::from_millis(5)); // and one here comes at the next park
+///         accounts.1 += amount;
+///     });
+/// }
+///
+/// fibra::run(|| {
+///     let task = fibra::spawn(|| transfer(30));
+///     fibra::sleep(Duration::from_millis(1));
+///     task.cancel();
+///     let _ = task.join();
+///     let accounts = ACCOUNTS.lock();
+///     assert_eq!(accounts.0 + accounts.1, 100);
 /// });
 /// ```
 #[repr(transparent)]

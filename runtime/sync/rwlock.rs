@@ -31,7 +31,8 @@ use word::Mode;
 ///
 /// **Cancellation.** As with [`Mutex`](super::Mutex), waiting for the lock is a point where a task is cancelled: it unwinds
 /// without the lock, and those whom it held back go on. What `Mutex` says of a cancellation *inside* a critical section
-/// holds here too: there is no poisoning, and `cancel::shield` holds it back. The waits of guards are no such
+/// holds here too: there is no poisoning, and
+/// [`cancel::shield`](crate::cancel::shield) holds it back. The waits of guards are no such
 /// points: `bump`, `unlocked`, and the upgrades, of which
 /// [`try_upgrade_for`](lock_api::RwLockUpgradableReadGuard::try_upgrade_for) has a limit of its own.
 ///

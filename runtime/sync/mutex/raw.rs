@@ -1,22 +1,8 @@
 //! A mutual exclusion lock without its data: taking, waiting, unlocking.
 //!
-//! | state word | means |
-//! | --- | --- |
-//! | 0 | free, nobody waits |
-//! | `LOCKED` | held, nobody waits |
-//! | `LOCKED` and `WAITERS` | held; the holder must look into the queue when it unlocks |
-//! | `WAITERS` | free; somebody still queues, and a woken waiter is on its way to take the lock |
-//!
-//! | transition | who | how |
-//! | --- | --- | --- |
-//! | not `LOCKED` → `LOCKED` | anybody: the lock may be barged into | compare-and-swap, `WAITERS` is kept |
-//! | `LOCKED` → `LOCKED`, `WAITERS` | one who is about to queue, under the queue's lock | compare-and-swap |
-//! | `LOCKED` → 0 | the holder | compare-and-swap |
-//! | `LOCKED`, `WAITERS` → any of the four | the holder, under the queue's lock | store |
-//!
-//! Whoever holds the lock is alone in clearing `LOCKED`, and `WAITERS` changes only under the queue's lock. So a waiter
-//! that has set `WAITERS` while the lock is held, and queues before it releases the queue's lock, is seen by the holder.
-//! A woken waiter that finds the lock taken again queues at the front, and the holder that beat it will look there.
+//! The [word](super::word) says whether the lock is held and whether somebody waits; its file has the table of its states.
+//! Those who wait stand in one queue, first come, first served. A woken waiter that finds the lock taken again queues at
+//! the front, and the holder that beat it will look there.
 //!
 //! A cancelled waiter leaves nothing behind. Either the claim of its wait was the canceller's, and then no holder has
 //! given it anything; or a holder's, and then it takes what it was given, or queues again before it unwinds, so that the
@@ -26,22 +12,17 @@
 //! costs ten times the critical section; so barging is the rule and the hand-over comes after [`PATIENCE`].
 
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use lock_api::GuardNoSend;
 
+use super::super::patience::{PATIENCE, spin};
+use super::word::Word;
 use crate::task::cancel::shield;
 use crate::task::waiter::{Claimed, End, Selected, WaitQueue, Waiter, Wake, wait_in};
 use crate::task::{Reason, Wait, checkpoint};
 use crate::util::AbortOnDrop;
 use crate::util::spin::SpinLock;
-
-/// How long the first waiter puts up with others who take the lock ahead of it.
-const PATIENCE: Duration = Duration::from_millis(1);
-
-const LOCKED: u8 = 1;
-const WAITERS: u8 = 2;
 
 /// What a waiter tells the holder: since when it waits.
 type Since = Instant;
@@ -51,7 +32,7 @@ type Since = Instant;
 /// Its own [`lock`](lock_api::RawMutex::lock) holds a cancellation back, since it is what guards that unlock for a while
 /// take the lock with again.
 pub struct RawMutex {
-    state: AtomicU8,
+    word: Word,
     queue: SpinLock<WaitQueue<Since>>,
 }
 
@@ -60,19 +41,19 @@ impl UnwindSafe for RawMutex {}
 impl RefUnwindSafe for RawMutex {}
 
 // SAFETY: `LOCKED` is set only by a compare-and-swap from a state without it, or stays set when a holder hands the lock
-// to one claimed waiter; so there is one holder at a time. Taking is an Acquire and unlocking a Release on `state`, or on
+// to one claimed waiter; so there is one holder at a time. Taking is an Acquire and unlocking a Release on the word, or on
 // the queue's lock and the unpark for a hand-over. A forgotten guard leaves the lock held, which is safe; a locked mutex
 // that is moved or dropped has no waiters, since those borrow it. What unwinds out of a wait holds nothing.
 unsafe impl lock_api::RawMutex for RawMutex {
     #[allow(clippy::declare_interior_mutable_const)]
-    const INIT: Self = Self { state: AtomicU8::new(0), queue: SpinLock::new(WaitQueue::new()) };
+    const INIT: Self = Self { word: Word::new(), queue: SpinLock::new(WaitQueue::new()) };
 
     type Guard = GuardNoSend;
 
     #[inline]
     fn lock(&self) -> GuardNoSend {
         checkpoint();
-        if !self.try_take_free() {
+        if !self.word.try_take() {
             self.lock_shielded();
         }
         GuardNoSend::new()
@@ -80,7 +61,7 @@ unsafe impl lock_api::RawMutex for RawMutex {
 
     #[inline]
     fn try_lock(&self) -> Option<GuardNoSend> {
-        let taken = self.try_take();
+        let taken = self.word.try_take();
         if !taken {
             // A loop that tries for ever must not keep the holder from running.
             checkpoint();
@@ -90,7 +71,7 @@ unsafe impl lock_api::RawMutex for RawMutex {
 
     #[inline]
     unsafe fn unlock(&self, _guard: GuardNoSend) {
-        if !self.try_release() {
+        if !self.word.try_release() {
             self.unlock_slow(false);
         }
     }
@@ -98,7 +79,7 @@ unsafe impl lock_api::RawMutex for RawMutex {
     #[inline]
     fn is_locked(&self) -> bool {
         // Relaxed: the answer may be stale anyway.
-        self.state.load(Ordering::Relaxed) & LOCKED != 0
+        self.word.is_locked()
     }
 }
 
@@ -106,7 +87,7 @@ unsafe impl lock_api::RawMutex for RawMutex {
 unsafe impl lock_api::RawMutexFair for RawMutex {
     #[inline]
     unsafe fn unlock_fair(&self, _guard: GuardNoSend) {
-        if !self.try_release() {
+        if !self.word.try_release() {
             self.unlock_slow(true);
         }
     }
@@ -114,10 +95,10 @@ unsafe impl lock_api::RawMutexFair for RawMutex {
     #[inline]
     unsafe fn bump(&self, _guard: &mut GuardNoSend) {
         // Relaxed: a waiter that we miss now is seen by the unlock.
-        if self.state.load(Ordering::Relaxed) & WAITERS != 0 {
+        if self.word.has_waiters() {
             let bomb = AbortOnDrop("`bump` could not lock its mutex again");
             self.unlock_slow(true);
-            if !self.try_take_free() {
+            if !self.word.try_take() {
                 self.lock_shielded();
             }
             std::mem::forget(bomb);
@@ -134,14 +115,14 @@ unsafe impl lock_api::RawMutexTimed for RawMutex {
     fn try_lock_for(&self, timeout: Duration) -> Option<GuardNoSend> {
         checkpoint();
         // A deadline beyond the clock's range never comes.
-        let taken = self.try_take_free() || self.lock_slow(Instant::now().checked_add(timeout));
+        let taken = self.word.try_take() || self.lock_slow(Instant::now().checked_add(timeout));
         taken.then(GuardNoSend::new)
     }
 
     #[inline]
     fn try_lock_until(&self, deadline: Instant) -> Option<GuardNoSend> {
         checkpoint();
-        (self.try_take_free() || self.lock_slow(Some(deadline))).then(GuardNoSend::new)
+        (self.word.try_take() || self.lock_slow(Some(deadline))).then(GuardNoSend::new)
     }
 }
 
@@ -150,40 +131,10 @@ impl RawMutex {
     #[inline]
     pub(crate) fn lock_cancellable(&self) -> GuardNoSend {
         checkpoint();
-        if !self.try_take_free() {
+        if !self.word.try_take() {
             self.lock_slow(None);
         }
         GuardNoSend::new()
-    }
-
-    /// The fast path: free, and nobody waits.
-    #[inline]
-    fn try_take_free(&self) -> bool {
-        // Acquire: pairs with the Release of the unlock; the last holder's writes are visible.
-        self.state.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_ok()
-    }
-
-    /// Takes the lock if it is free, whether or not somebody waits.
-    #[inline]
-    fn try_take(&self) -> bool {
-        let mut state = self.state.load(Ordering::Relaxed);
-        while state & LOCKED == 0 {
-            // Acquire: as in `try_take_free`.
-            let taken =
-                self.state.compare_exchange_weak(state, state | LOCKED, Ordering::Acquire, Ordering::Relaxed);
-            match taken {
-                Ok(_) => return true,
-                Err(actual) => state = actual,
-            }
-        }
-        false
-    }
-
-    /// The fast path of unlocking: nobody waits.
-    #[inline]
-    fn try_release(&self) -> bool {
-        // Release: pairs with the Acquire of whoever takes the lock next.
-        self.state.compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
     /// Waits for the lock with cancellation held back.
@@ -195,14 +146,14 @@ impl RawMutex {
     /// Waits for the lock; false when the deadline has passed. Unwinds, without the lock, if the task is cancelled.
     #[cold]
     fn lock_slow(&self, deadline: Option<Instant>) -> bool {
-        if self.try_take_spinning() {
+        if spin(|| self.word.try_take(), || self.word.has_waiters()) {
             return true;
         }
         let node = Waiter::new(Instant::now());
         let mut end = End::Back;
         loop {
             let queue = self.queue.lock();
-            if !self.announce_waiter() {
+            if !self.word.announce() {
                 return true;
             }
             let wait = Wait { reason: Reason::Mutex, object: std::ptr::from_ref(self).cast(), deadline };
@@ -211,34 +162,10 @@ impl RawMutex {
             match selected {
                 // The holder left the lock locked, for us.
                 Selected::Served => return true,
-                Selected::Retry if self.try_take() => return true,
+                Selected::Retry if self.word.try_take() => return true,
                 // Somebody was faster, so we keep our place.
                 Selected::Retry => end = End::Front,
-                Selected::Nothing | Selected::Closed => return self.try_take(),
-            }
-        }
-    }
-
-    /// A few rounds for a holder on another worker that is about to unlock; most critical sections are short.
-    fn try_take_spinning(&self) -> bool {
-        for round in 0..3 {
-            if self.try_take() {
-                return true;
-            }
-            (0..1 << round).for_each(|_| std::hint::spin_loop());
-        }
-        false
-    }
-
-    /// Sets `WAITERS` while the lock is held, or takes the lock and returns false. Called under the queue's lock.
-    fn announce_waiter(&self) -> bool {
-        let mut state = self.state.load(Ordering::Relaxed);
-        loop {
-            let next = if state & LOCKED == 0 { state | LOCKED } else { state | WAITERS };
-            // Acquire: as in `try_take_free`, for the case that we take the lock.
-            match self.state.compare_exchange_weak(state, next, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => return state & LOCKED != 0,
-                Err(actual) => state = actual,
+                Selected::Nothing | Selected::Closed => return self.word.try_take(),
             }
         }
     }
@@ -250,12 +177,8 @@ impl RawMutex {
         let impatient = || queue.first_packet().is_some_and(|since| since.elapsed() > PATIENCE);
         let hand_over = fair || impatient();
         let first = queue.claim_first();
-        let waiters = if queue.is_empty() { 0 } else { WAITERS };
+        self.word.settle(hand_over && first.is_some(), !queue.is_empty());
         let wake = first.map(|first| Self::pass_on(first, hand_over));
-        let handed_over = hand_over && wake.is_some();
-        // Release: pairs with the Acquire of whoever takes the lock next. A plain store will do: only the holder clears
-        // `LOCKED`, and whoever would set `WAITERS` needs the queue's lock.
-        self.state.store(if handed_over { LOCKED | waiters } else { waiters }, Ordering::Release);
         drop(queue);
         if let Some(wake) = wake {
             wake.unpark();

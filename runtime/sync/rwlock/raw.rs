@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use lock_api::GuardNoSend;
 
+use super::super::patience::{PATIENCE, spin};
 use super::word::{Held, Mode, Queued, Taker, Word};
 use crate::task::cancel::shield;
 use crate::task::park::assert_parking_is_possible;
@@ -32,9 +33,6 @@ use crate::task::waiter::{Claimed, End, Selected, WaitQueue, Waiter, wait_in};
 use crate::task::{Reason, Wait, checkpoint};
 use crate::util::AbortOnDrop;
 use crate::util::spin::SpinLock;
-
-/// How long the first waiter puts up with others who take the lock ahead of it.
-const PATIENCE: Duration = Duration::from_millis(1);
 
 /// What a waiter tells the holder.
 struct Request {
@@ -200,7 +198,7 @@ impl RawRwLock {
     #[cold]
     fn lock_slow(&self, mode: Mode, deadline: Option<Instant>) -> bool {
         let mut taker = Taker::Newcomer;
-        if self.try_take_spinning(mode) {
+        if spin(|| self.word.try_take(mode, taker), || self.word.has_waiters()) {
             return true;
         }
         // Before others can see that we wait: from there on they count on our leaving in order.
@@ -236,17 +234,6 @@ impl RawRwLock {
             // Somebody was faster, so we keep our place.
             (taker, end) = (Taker::First, End::Front);
         }
-    }
-
-    /// A few rounds for a holder on another worker that is about to unlock; most critical sections are short.
-    fn try_take_spinning(&self, mode: Mode) -> bool {
-        for round in 0..3 {
-            if self.word.try_take(mode, Taker::Newcomer) {
-                return true;
-            }
-            (0..1 << round).for_each(|_| std::hint::spin_loop());
-        }
-        false
     }
 
     /// Gives up `held` while somebody may wait, and lets those in who can have the lock then.
