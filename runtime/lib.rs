@@ -40,7 +40,7 @@
 //!
 //! In reading order: `os` and `util` below everything, then `stack`, `task`, `time`, `poll`, `sched`, [`sync`],
 //! [`channel`], [`thread`], [`cancel`], [`group`], and std's shapes: [`io`], [`net`], [`fs`], [`process`], [`signal`];
-//! then what is built on all of it: [`pool`]. A file uses only its own layer and those before it.
+//! then what is built on all of it: [`pool`], and `futures` if its feature is on. A file uses only its own layer and those before it.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -79,6 +79,9 @@ pub mod signal;
 
 pub mod pool;
 
+#[cfg(feature = "futures")]
+pub mod futures;
+
 pub mod guide;
 
 // Tests that need to count a task's parks, and otherwise only what everybody may use.
@@ -90,6 +93,8 @@ extern crate self as fibra;
 mod cancel_points;
 
 pub use cancel::{Cancelled, deadline, timeout};
+#[cfg(feature = "futures")]
+pub use futures::block_on;
 pub use sched::{BlockingStats, Builder, Handle, Runtime, run};
 pub use task::local as task_local;
 pub use thread::{

@@ -109,6 +109,23 @@ impl<'a, M, O> RecvArm<'a, M, O> {
         Self { arm, slot: Slot::empty(), completed: Cell::new(false), result }
     }
 
+    /// The arm, and where it puts a message.
+    #[cfg(feature = "futures")]
+    pub(super) fn parts(&self) -> (&'a dyn Arm, *mut ()) {
+        (self.arm, self.slot.pointer())
+    }
+
+    /// What a token means.
+    ///
+    /// # Safety
+    ///
+    /// The arm has answered this token, with the slot of [`parts`](Self::parts); called once.
+    #[cfg(feature = "futures")]
+    pub(super) unsafe fn result(&self, token: Token) -> O {
+        // SAFETY: passed on.
+        unsafe { (self.result)(token, &self.slot) }
+    }
+
     /// The arm's place in the select.
     #[inline]
     pub fn entry(&self) -> Entry<'_> {

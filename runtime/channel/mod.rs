@@ -60,6 +60,8 @@ mod macro_arm;
 mod model;
 pub mod oneshot;
 mod packet;
+#[cfg(feature = "futures")]
+mod polled;
 mod receiver;
 mod ring;
 mod run;
@@ -76,6 +78,11 @@ pub use error::{
     ReadyTimeoutError, RecvError, RecvTimeoutError, SelectTimeoutError, SendError, SendTimeoutError,
     TryReadyError, TryRecvError, TrySelectError, TrySendError,
 };
+#[cfg(feature = "futures")]
+pub(crate) use macro_arm::Receive;
+#[cfg(feature = "futures")]
+pub(crate) use polled::Polled;
+
 pub use iter::{IntoIter, Iter, TryIter};
 pub use receiver::Receiver;
 pub use select::{Select, SelectedOperation};

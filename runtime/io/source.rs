@@ -274,6 +274,12 @@ impl<T: AsFd> Source<T> {
         }
     }
 
+    /// For futures.
+    #[cfg(feature = "futures")]
+    pub(crate) fn registration(&self) -> &Registration {
+        &self.registration
+    }
+
     /// Lets calls that wait in `direction` look at their limit again.
     pub(crate) fn wake(&self, direction: Direction) {
         self.registration.nudge(direction);

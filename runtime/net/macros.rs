@@ -178,6 +178,24 @@ macro_rules! call_method {
         ) -> io::Result<R> {
             self.inner.run(direction, what, |_| call())
         }
+
+        /// For futures.
+        #[cfg(feature = "futures")]
+        pub(crate) fn registration(&self) -> &crate::poll::Registration {
+            self.inner.source().registration()
+        }
+
+        /// One read that does not wait.
+        #[cfg(feature = "futures")]
+        pub(crate) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+            self.inner.try_read(buf)
+        }
+
+        /// One write that does not wait.
+        #[cfg(feature = "futures")]
+        pub(crate) fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+            self.inner.try_write(buf)
+        }
     };
 }
 

@@ -359,6 +359,17 @@ impl<T: ByteStream> Socket<T> {
     }
 }
 
+#[cfg(feature = "futures")]
+impl<T: ByteStream> Socket<T> {
+    pub(super) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        SockRef::from(self.get()).recv_with_flags(uninit(buf), libc::MSG_DONTWAIT)
+    }
+
+    pub(super) fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        SockRef::from(self.get()).send_with_flags(buf, SEND_FLAGS)
+    }
+}
+
 impl<T: AsFd + From<OwnedFd> + Into<OwnedFd>> Socket<T> {
     /// Takes the socket out, with its timeouts and in blocking mode, as std has it.
     pub(super) fn release(self: Arc<Self>) -> io::Result<T> {

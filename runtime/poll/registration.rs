@@ -148,9 +148,9 @@ impl Registration {
         seen: Seen,
         wait: Wait,
     ) -> io::Result<Outcome> {
-        // Relaxed: only tasks of this worker, so this thread, write our own selector's address; any other leads to the lock.
-        // Should another worker take the registration over right now, its selector reports what holds from then on.
-        if self.slot.selector.load(Ordering::Relaxed) != Arc::as_ptr(selector).cast_mut() {
+        // Acquire: pairs with the Release in `watch_by`; if it is our selector's address, that watches. Any other leads to the
+        // lock. Should another worker take the registration over right now, its selector reports what holds from then on.
+        if self.slot.selector.load(Ordering::Acquire) != Arc::as_ptr(selector).cast_mut() {
             self.watch_from_afar(fd, selector)?;
         } else if self.slot.foreign.load(Ordering::Relaxed) != 0 {
             self.slot.foreign.store(0, Ordering::Relaxed);
@@ -171,6 +171,61 @@ impl Registration {
         Ok(if selected == Selected::Nothing { Outcome::TimedOut } else { Outcome::Woken })
     }
 
+    /// Queues the node of a future until there is reason to look again, as [`wait`](Self::wait) does. False: there is
+    /// already, and the node is not queued. `selector` watches the descriptor if nobody does.
+    ///
+    /// # Errors
+    ///
+    /// The kernel won't watch the descriptor.
+    ///
+    /// # Safety
+    ///
+    /// The node is in no queue, its wait has begun, and it is as
+    /// [`push_back`](crate::task::waiter::WaitQueue::push_back) wants it until a waker has popped it, or
+    /// [`dequeue`](Self::dequeue) has.
+    #[cfg(feature = "futures")]
+    pub(crate) unsafe fn enqueue(
+        &self,
+        fd: BorrowedFd<'_>,
+        direction: Direction,
+        selector: &Arc<Selector>,
+        seen: Seen,
+        node: &Waiter<()>,
+    ) -> io::Result<bool> {
+        self.watch_for_future(fd, selector)?;
+        let mut waiters = self.slot.waiters.lock();
+        // Under the lock, as in `wait`.
+        let now = self.look(direction);
+        if now.is_closed() || !now.is_drained() || !now.is_as_recent_as(seen) {
+            return Ok(false);
+        }
+        // SAFETY: passed on.
+        unsafe { waiters.queues[direction as usize].push_back(node) };
+        Ok(true)
+    }
+
+    /// Takes a future's node out, unless a waker has popped it.
+    ///
+    /// # Safety
+    ///
+    /// The node has been given to [`enqueue`](Self::enqueue) of this registration and direction.
+    #[cfg(feature = "futures")]
+    pub(crate) unsafe fn dequeue(&self, direction: Direction, node: &Waiter<()>) {
+        let mut waiters = self.slot.waiters.lock();
+        // SAFETY: by the contract.
+        unsafe { waiters.queues[direction as usize].remove(node) };
+    }
+
+    /// A future may be polled anywhere, so its wait says nothing about where the descriptor should be watched.
+    #[cfg(feature = "futures")]
+    fn watch_for_future(&self, fd: BorrowedFd<'_>, selector: &Arc<Selector>) -> io::Result<()> {
+        let mut watched_by = self.slot.watched_by();
+        match &*watched_by {
+            Some(other) if !other.is_closed() => Ok(()),
+            _ => self.watch_by(fd, selector, &mut watched_by),
+        }
+    }
+
     /// A wait by a task whose driver does not watch the descriptor.
     #[cold]
     fn watch_from_afar(&self, fd: BorrowedFd<'_>, selector: &Arc<Selector>) -> io::Result<()> {
@@ -182,12 +237,22 @@ impl Registration {
                 return Ok(());
             }
         }
+        self.watch_by(fd, selector, &mut watched_by)
+    }
+
+    fn watch_by(
+        &self,
+        fd: BorrowedFd<'_>,
+        selector: &Arc<Selector>,
+        watched_by: &mut Option<Arc<Selector>>,
+    ) -> io::Result<()> {
         // The new one first: should it fail, others that wait are still watched over. It reports what holds now, and what the
         // old one has reported and not delivered yet still is.
         selector.add(fd, READ_EVENTS | WRITE_EVENTS, self.key())?;
-        self.unwatch(fd, &mut watched_by);
+        self.unwatch(fd, watched_by);
         self.slot.foreign.store(0, Ordering::Relaxed);
-        self.slot.selector.store(Arc::as_ptr(selector).cast_mut(), Ordering::Relaxed);
+        // Release: pairs with the Acquire in `wait`, for futures that are polled on other threads than the selector's.
+        self.slot.selector.store(Arc::as_ptr(selector).cast_mut(), Ordering::Release);
         *watched_by = Some(Arc::clone(selector));
         Ok(())
     }
@@ -224,14 +289,13 @@ impl Registration {
     pub(crate) fn release(self, fd: BorrowedFd<'_>) {
         self.unwatch(fd, &mut self.slot.watched_by());
         let mut waiters = self.slot.waiters.lock();
-        debug_assert!(
-            waiters.queues.iter().all(WaitQueue::is_empty),
-            "somebody waits for what is being dropped"
-        );
+        // Whoever waits holds the descriptor; only a future that was forgotten can have left its node behind.
+        let forgotten = waiters.queues.each_mut().map(|queue| queue.claim_all(Selected::Closed));
         // From here on events with our key find another generation.
         waiters.generation = waiters.generation.wrapping_add(1);
         self.slot.words.iter().for_each(Readiness::reset);
         drop(waiters);
+        forgotten.into_iter().for_each(WakeAll::unpark);
         self.slot.foreign.store(0, Ordering::Relaxed);
         SLOTS.give_back(self.index);
     }
@@ -247,7 +311,8 @@ pub(super) fn abandon(selector: &Arc<Selector>) {
     // Before the nudges: who waits after one of them sees it, through the lock of the waiters.
     selector.close();
     let here = Arc::as_ptr(selector).cast_mut();
-    // Relaxed: those who have stored our address did so on this thread.
+    // Relaxed: those who have stored our address did so on this thread. (Futures that are polled on other threads use
+    // selectors of the global runtime, which has no end.)
     for slot in SLOTS.iter().filter(|slot| slot.selector.load(Ordering::Relaxed) == here) {
         Direction::BOTH.into_iter().for_each(|direction| slot.nudge(direction));
     }

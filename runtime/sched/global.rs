@@ -50,6 +50,17 @@ pub(crate) fn current_selector<'a>() -> Option<&'a Arc<Selector>> {
     Worker::current().map(|worker| worker.remote().driver.selector())
 }
 
+/// Where a future that is polled here has a descriptor watched: by the running task's worker, or by one of the global
+/// runtime, which has no end; of these `spread` chooses. For use until the next park.
+#[cfg(feature = "futures")]
+pub(crate) fn selector_for_future<'a>(spread: usize) -> io::Result<&'a Arc<Selector>> {
+    if let Some(selector) = current_selector() {
+        return Ok(selector);
+    }
+    let remotes = &handle()?.shared().remotes;
+    Ok(remotes[spread % remotes.len()].driver.selector())
+}
+
 /// Calls `f` with the runtime of the running task or blocking call, or with the global one on a plain thread.
 pub(crate) fn with_current<R>(f: impl FnOnce(&Arc<Shared>) -> R) -> io::Result<R> {
     match current_runtime() {

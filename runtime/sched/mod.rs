@@ -27,6 +27,8 @@ mod worker;
 
 pub(crate) use blocking::call_in_pool;
 pub use builder::{Builder, run};
+#[cfg(feature = "futures")]
+pub(crate) use global::selector_for_future;
 pub(crate) use global::{current_selector, spawn_detached, with_current};
 pub use pool::BlockingStats;
 pub use runtime::{Handle, Runtime};

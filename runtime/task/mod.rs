@@ -17,6 +17,8 @@ pub(crate) mod handle;
 pub(crate) mod header;
 pub(crate) mod hook;
 pub(crate) mod join;
+#[cfg(feature = "futures")]
+pub(crate) mod join_future;
 pub(crate) mod join_word;
 pub mod local;
 pub(crate) mod local_owner;
@@ -33,6 +35,8 @@ pub(crate) mod state;
 pub(crate) mod thread_parker;
 pub(crate) mod unwind;
 pub(crate) mod waiter;
+#[cfg(feature = "futures")]
+pub(crate) mod watch;
 
 pub(crate) use core::Outcome;
 pub(crate) use park::{Wait, park};

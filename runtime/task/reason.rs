@@ -14,6 +14,8 @@ pub(crate) enum Reason {
     Scope,
     PoolMap,
     Group,
+    #[cfg(feature = "futures")]
+    Future,
     ChannelSend,
     ChannelReceive,
     Select,
@@ -55,6 +57,8 @@ impl fmt::Display for Reason {
             Self::Scope => "scope",
             Self::PoolMap => "pool::map",
             Self::Group => "group",
+            #[cfg(feature = "futures")]
+            Self::Future => "a future",
             Self::ChannelSend => "channel send",
             Self::ChannelReceive => "channel receive",
             Self::Select => "select",

@@ -61,6 +61,17 @@ impl<T> JoinHandle<T> {
     }
 }
 
+#[cfg(feature = "futures")]
+impl<T> JoinHandle<T> {
+    /// See [`TaskHandle::poll_join`].
+    pub(crate) fn poll_join(&mut self, waker: &std::task::Waker) -> std::task::Poll<Result<T>> {
+        self.0.poll_join(waker)
+    }
+}
+
+// The result is not in here.
+impl<T> Unpin for JoinHandle<T> {}
+
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JoinHandle").field("thread", self.thread()).finish_non_exhaustive()
