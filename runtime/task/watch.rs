@@ -71,7 +71,7 @@ impl<N> Watch<N> {
         let this: NonNull<Watched<N>> = NonNull::from(Box::leak(Box::<Watched<N>>::new_uninit())).cast();
         // The core is the first field.
         let node = node(Parker::new(this.cast()));
-        let core = ThreadCore::new(wake::<N>, free::<N>, 1, next_id(), None);
+        let core = ThreadCore::new(wake::<N>, free::<N>, 1, next_id(), None, false);
         // SAFETY: the memory is ours, and has room for one.
         unsafe { this.write(Watched { core, waker: UnsafeCell::new(None), node }) };
         Self(this)
