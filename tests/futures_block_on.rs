@@ -95,7 +95,8 @@ fn a_wake_during_the_poll_is_not_lost() {
         block_on(poll_fn(|cx| {
             polls += 1;
             cx.waker().wake_by_ref();
-            cx.waker().clone().wake();
+            let other = cx.waker().clone();
+            other.wake();
             if polls < 1000 { Poll::Pending } else { Poll::Ready(()) }
         }));
         assert_eq!(polls, 1000);
