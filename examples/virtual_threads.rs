@@ -24,8 +24,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::panicking;
 use std::time::{Duration, Instant};
 
-use fibra::group::Group;
 use fibra::sync::WaitGroup;
+use fibra::task::Group;
 
 /// The one server that answers.
 const QUICK: u64 = 7;

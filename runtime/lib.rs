@@ -38,9 +38,10 @@
 //!
 //! # A tour of the source
 //!
-//! In reading order: `os` and `util` below everything, then `stack`, `task`, `time`, `poll`, `sched`, [`sync`],
-//! [`channel`], [`thread`], [`cancel`], [`group`], and std's shapes: [`io`], [`net`], [`fs`], [`process`], [`signal`];
-//! then what is built on all of it: [`pool`], and `futures` if its feature is on. A file uses only its own layer and those before it.
+//! In reading order: `os` and `util` below everything, then `stack`, [`task`], `time`, `poll`, `sched`, [`sync`],
+//! [`channel`], [`thread`], [`cancel`], `group`, and std's shapes: [`io`], [`net`], [`fs`], [`process`], [`signal`]; then
+//! what is built on all of it: [`pool`], and `futures` if its feature is on. A file uses only its own layer and those
+//! before it.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -49,7 +50,7 @@ mod util;
 
 mod stack;
 
-mod task;
+pub mod task;
 
 mod time;
 
@@ -65,7 +66,7 @@ pub mod thread;
 
 pub mod cancel;
 
-pub mod group;
+mod group;
 
 pub mod io;
 

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use fibra::group::{Group, TrySpawnError};
+use fibra::task::{Group, TrySpawnError};
 use fibra::{Builder, channel, thread};
 use support::{Counted, Drops, OnDrop, message, wait_until, within_patience};
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use fibra::group::Group;
+use fibra::task::Group;
 use fibra::{Builder, Cancelled, channel, thread};
 use support::{Drops, OnDrop, message, wait_until, within_patience};
 

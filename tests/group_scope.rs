@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use fibra::group::Group;
+use fibra::task::Group;
 use fibra::{Builder, channel, thread};
 use support::{Drops, OnDrop, message, within_patience};
 

@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use fibra::group::Group;
+use fibra::task::Group;
 use fibra::{Builder, Cancelled, thread};
 use support::{Drops, wait_until, within_patience};
 

@@ -183,12 +183,13 @@ fn module_of(file: &str) -> Module {
     path.split('/').filter(|name| *name != "lib").map(str::to_owned).collect()
 }
 
+/// All sources but the files called `tests.rs`, which are whole modules under `#[cfg(test)]`.
 fn collect(root: &Path, folder: &Path, sources: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
         let path = entry.expect("the folder can be listed").path();
         if path.is_dir() {
             collect(root, &path, sources);
-        } else if path.extension().is_some_and(|ext| ext == "rs") {
+        } else if path.extension().is_some_and(|ext| ext == "rs") && !path.ends_with("tests.rs") {
             let name =
                 path.strip_prefix(root).expect("it was found there").to_str().expect("names are ASCII");
             sources.push((name.to_owned(), fs::read_to_string(&path).expect("sources are readable")));

@@ -73,7 +73,7 @@ use node::Node;
 /// All must succeed:
 ///
 /// ```
-/// use fibra::group::Group;
+/// use fibra::task::Group;
 ///
 /// fn fetch(page: u32) -> Result<String, std::io::Error> {
 ///     Ok(format!("page {page}"))
@@ -93,7 +93,7 @@ use node::Node;
 /// Results as they come, at most ten tasks at once:
 ///
 /// ```
-/// use fibra::group::Group;
+/// use fibra::task::Group;
 ///
 /// fibra::run(|| {
 ///     let group = Group::new().limit(10);
@@ -143,7 +143,7 @@ impl<'scope, T> Group<'scope, T> {
     /// # Examples
     ///
     /// ```
-    /// use fibra::group::Group;
+    /// use fibra::task::Group;
     ///
     /// fibra::run(|| {
     ///     let text = String::from("one two three");
@@ -162,14 +162,14 @@ impl<'scope, T> Group<'scope, T> {
     ///
     /// ```compile_fail
     /// let text = String::from("borrowed");
-    /// let group = fibra::group::Group::new();
+    /// let group = fibra::task::Group::new();
     /// group.spawn(|| text.len());
     /// ```
     ///
     /// ```compile_fail
     /// fibra::scope(|s| {
     ///     let text = &String::from("borrowed");
-    ///     let group = fibra::group::Group::in_scope(s);
+    ///     let group = fibra::task::Group::in_scope(s);
     ///     group.spawn(move || text.len());
     /// });
     /// ```

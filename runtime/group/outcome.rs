@@ -54,7 +54,7 @@ impl<T> Group<'_, T> {
     /// # Examples
     ///
     /// ```
-    /// use fibra::group::Group;
+    /// use fibra::task::Group;
     ///
     /// let group = Group::new().independent();
     /// group.spawn(|| 1);
@@ -133,7 +133,7 @@ impl<T, E> Group<'_, Result<T, E>> {
     /// # Examples
     ///
     /// ```
-    /// use fibra::group::Group;
+    /// use fibra::task::Group;
     ///
     /// fibra::run(|| {
     ///     let group = Group::new();
@@ -181,7 +181,7 @@ impl<T, E> Group<'_, Result<T, E>> {
     /// # Examples
     ///
     /// ```
-    /// use fibra::group::Group;
+    /// use fibra::task::Group;
     ///
     /// fibra::run(|| {
     ///     let group = Group::new();

@@ -263,20 +263,20 @@
 //!
 //! | Go | fibra |
 //! | --- | --- |
-//! | `g, ctx := errgroup.WithContext(ctx)` | [`let g = Group::new().cancel_if(Result::is_err);`](crate::group::Group) |
+//! | `g, ctx := errgroup.WithContext(ctx)` | [`let g = Group::new().cancel_if(Result::is_err);`](crate::task::Group) |
 //! | `var g errgroup.Group` (nobody is cancelled) | `let g = Group::new().independent();` |
-//! | `g.SetLimit(n)` | [`Group::new().limit(n)`](crate::group::Group::limit) |
-//! | `g.Go(func() error { … })` | [`g.spawn(\|\| { …; Ok(()) });`](crate::group::Group::spawn) |
-//! | `g.TryGo(f)` | [`g.try_spawn(f)`](crate::group::Group::try_spawn) |
-//! | `if err := g.Wait(); err != nil { return err }` | [`let values = g.wait()?;`](crate::group::Group::wait) with all results, in order |
+//! | `g.SetLimit(n)` | [`Group::new().limit(n)`](crate::task::Group::limit) |
+//! | `g.Go(func() error { … })` | [`g.spawn(\|\| { …; Ok(()) });`](crate::task::Group::spawn) |
+//! | `g.TryGo(f)` | [`g.try_spawn(f)`](crate::task::Group::try_spawn) |
+//! | `if err := g.Wait(); err != nil { return err }` | [`let values = g.wait()?;`](crate::task::Group::wait) with all results, in order |
 //! | results on a channel, as they come | `for (index, result) in &g { … }` |
-//! | the first success, by hand | [`g.first_ok()`](crate::group::Group::first_ok) |
-//! | goroutines that use the caller's variables | [`fibra::scope(\|s\| …)`](crate::scope()), [`Group::in_scope(s)`](crate::group::Group::in_scope) |
+//! | the first success, by hand | [`g.first_ok()`](crate::task::Group::first_ok) |
+//! | goroutines that use the caller's variables | [`fibra::scope(\|s\| …)`](crate::scope()), [`Group::in_scope(s)`](crate::task::Group::in_scope) |
 //!
 //! In Go a cancelled group's functions must watch `ctx`; here they unwind where they wait.
 //!
 //! ```
-//! use fibra::group::Group;
+//! use fibra::task::Group;
 //!
 //! fn fetch(page: u32) -> Result<String, String> {
 //!     match page {
@@ -410,7 +410,7 @@
 //! | a pool: n goroutines that range over one channel | the same, with `rx.clone()`; to compute, [`pool::map`](crate::pool::map) |
 //! | a channel of capacity n as a limit | [`Semaphore::new(n)`](crate::sync::Semaphore) |
 //! | fan-in: one channel, many senders | `tx.clone()` for each; the channel closes with the last of them |
-//! | the first answer wins | [`Group::first_ok`](crate::group::Group::first_ok), which cancels the others |
+//! | the first answer wins | [`Group::first_ok`](crate::task::Group::first_ok), which cancels the others |
 //!
 //! A pipeline: generate, square on three workers, add up. Each stage ends when the one before has.
 //!

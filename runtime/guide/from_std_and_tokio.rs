@@ -50,13 +50,13 @@
 //! | `h.await?` | [`h.join()`](crate::JoinHandle::join): `Err` holds the payload of a panic |
 //! | `h.abort()`, `error.is_cancelled()` | [`h.cancel()`](crate::JoinHandle::cancel), `payload.is::<`[`Cancelled`](crate::Cancelled)`>()` |
 //! | `tokio::join!(a(), b())` | `let a = go!(a()); let b = b(); let a = a.join();` or a [`scope`](crate::scope()) |
-//! | `let mut set = JoinSet::new();` | [`let set = Group::new();`](crate::group::Group) its tasks may [borrow](crate::group::Group::in_scope) |
+//! | `let mut set = JoinSet::new();` | [`let set = Group::new();`](crate::task::Group) its tasks may [borrow](crate::task::Group::in_scope) |
 //! | `set.spawn(f());` | `set.spawn(\|\| f());` |
-//! | `set.join_next().await` | [`set.next()`](crate::group::Group::next) |
-//! | `set.join_all().await`, `try_join_all(…).await?` | `set.values()`, [`set.wait()?`](crate::group::Group::wait) in the order of spawning |
+//! | `set.join_next().await` | [`set.next()`](crate::task::Group::next) |
+//! | `set.join_all().await`, `try_join_all(…).await?` | `set.values()`, [`set.wait()?`](crate::task::Group::wait) in the order of spawning |
 //! | `set.abort_all()`, `set.shutdown().await` | `set.cancel()`, `drop(set)` |
-//! | `select_ok(futures).await` | [`set.first_ok()`](crate::group::Group::first_ok) |
-//! | `stream.buffer_unordered(n)` | [`Group::new().limit(n)`](crate::group::Group::limit) |
+//! | `select_ok(futures).await` | [`set.first_ok()`](crate::task::Group::first_ok) |
+//! | `stream.buffer_unordered(n)` | [`Group::new().limit(n)`](crate::task::Group::limit) |
 //! | `timeout(d, f()).await`, `timeout_at(t, f()).await` | [`timeout(d, \|\| f())`](crate::timeout), [`deadline(t, \|\| f())`](crate::deadline) |
 //! | `sleep(d).await` | [`fibra::sleep(d)`](crate::sleep) |
 //! | `let mut i = interval(d); i.tick().await` | [`let i = channel::tick(d); i.recv()`](crate::channel::tick) |
@@ -70,7 +70,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use fibra::{Cancelled, group::Group, timeout};
+//! use fibra::{Cancelled, task::Group, timeout};
 //!
 //! fn square(n: u64) -> u64 {
 //!     fibra::sleep(Duration::from_millis(n)); // was: sleep(…).await
@@ -255,7 +255,7 @@
 //! - *A task stays on its worker once it has started*: guards, `Rc`s and thread-locals may live across a park, and no
 //!   `Send` bound spreads from one. Only what a closure takes along at its spawn must be `Send`.
 //! - *`select!` chooses among channel operations*, not among futures.
-//! - *A dropped [`JoinHandle`](crate::JoinHandle) detaches*, as there; a dropped [`Group`](crate::group::Group) cancels
+//! - *A dropped [`JoinHandle`](crate::JoinHandle) detaches*, as there; a dropped [`Group`](crate::task::Group) cancels
 //!   and waits.
 //! - *A parked task takes a page of memory* and half a kilobyte of page tables, where a small future takes some hundred
 //!   bytes.

@@ -1,6 +1,10 @@
-//! The life of a task: its state word and allocation, its stack, how it parks, ends and is joined.
+//! Groups of tasks: see [`Group`]. (To spawn single tasks, see [`thread`](crate::thread).)
 //!
-//! Knows no scheduler: a task carries the function that makes it ready again.
+//! # In the source
+//!
+//! The life of a task: its state word and allocation, its stack, how it parks, ends and is joined. It knows no
+//! scheduler: a task carries the function that makes it ready again. The group, which users look for under this name, is
+//! built in the layer `group`, on top of all that.
 
 pub(crate) mod bounds;
 pub(crate) mod cancel;
@@ -43,3 +47,5 @@ pub(crate) use park::{Wait, park};
 pub(crate) use parker::Parker;
 pub(crate) use preempt::checkpoint;
 pub(crate) use reason::Reason;
+
+pub use crate::group::{Group, Iter, TrySpawnError};
