@@ -408,6 +408,32 @@ fn a_blocking_call_finds_what_is_send_of_its_tasks_values() {
 }
 
 #[test]
+fn a_value_that_the_task_uses_meanwhile_is_not_shown_to_a_blocking_call() {
+    task_local! {
+        static SENT: Cell<u32> = Cell::new(1);
+        static inherit HANDED: Cell<u32> = Cell::new(1);
+    }
+    on_one_worker(|| {
+        // What is not `Sync` may rely on it that no two threads have a reference at once.
+        let refused = |call: &dyn Fn()| {
+            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).unwrap_err();
+            assert!(support::message(&*panic).contains("end the call of `with`"));
+        };
+        SENT.with(|value| {
+            refused(&|| fibra::blocking(|| SENT.set(2)));
+            refused(&|| fibra::blocking(|| drop(SENT.try_with(Cell::get))));
+            // Another key is another matter, and so is the task's own use inside of a use.
+            fibra::blocking(|| HANDED.set(HANDED.get() + 1));
+            assert_eq!((value.get(), SENT.get()), (1, 1));
+        });
+        HANDED.with(|_| refused(&|| fibra::blocking(|| drop(spawn(|| ())))));
+        // Each use ends, also by a panic, and there may be one inside of another in the call, too.
+        assert_eq!(fibra::blocking(|| SENT.with(|value| value.get() + SENT.get())), 2);
+        assert_eq!(fibra::blocking(|| spawn(|| HANDED.get()).join().unwrap()), 2);
+    });
+}
+
+#[test]
 fn stress_keys_are_numbered_once_by_tasks_and_threads_at_once() {
     task_local! {
         static A: Cell<usize> = Cell::new(0);

@@ -29,7 +29,8 @@
 //! gives an [`AccessError`]. They run in no particular order. One that panics is reported, and the others still run.
 //!
 //! **Plain OS threads** have values of their own, dropped when the thread ends. On a thread that runs a
-//! [`blocking`](crate::blocking) call, a key whose type is `Send` finds the value of the calling task.
+//! [`blocking`](crate::blocking) call, a key whose type is `Send` finds the value of the calling task; a panic says so where
+//! that one makes the call inside of the key's own `with`, since a value that is not `Sync` must not be seen by both.
 //!
 //! **Inheritance.** A key declared as `static inherit` hands its value down: a task that is spawned gets a clone of the
 //! value that its spawner, task or thread, has at that moment; of an [`Arc`](std::sync::Arc) that is the same thing,
@@ -61,8 +62,8 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::local_owner::{table, table_or_new};
-use super::local_table::{Boxed, Found, Head, Kind};
+use super::local_owner::{table, table_or_new, thread};
+use super::local_table::{Boxed, Found, Head, Kind, in_use_elsewhere};
 
 /// A key to a value that every task has its own of; declared by [`task_local!`](crate::task_local!).
 ///
@@ -97,7 +98,7 @@ impl<T: 'static> LocalKey<T> {
     ///
     /// # Panics
     ///
-    /// Where [`try_with`](Self::try_with) returns an error.
+    /// Where [`try_with`](Self::try_with) returns an error, or panics.
     #[inline]
     #[track_caller]
     pub fn with<F, R>(&'static self, f: F) -> R
@@ -116,7 +117,12 @@ impl<T: 'static> LocalKey<T> {
     ///
     /// If the value is being dropped or was, because the task ends; and in a plain thread that has dropped its
     /// thread-locals.
+    ///
+    /// # Panics
+    ///
+    /// In a [`blocking`](crate::blocking) call that was made inside of the key's own `with`.
     #[inline]
+    #[track_caller]
     pub fn try_with<F, R>(&'static self, f: F) -> Result<R, AccessError>
     where
         F: FnOnce(&T) -> R,
@@ -126,9 +132,18 @@ impl<T: 'static> LocalKey<T> {
             Found::Empty => self.make(self.init)?,
             Found::Gone => return Err(AccessError(())),
         };
-        // SAFETY: boxes in the slot of this key were made with this type. They live until the owner's end, which runs
-        // after all that runs in the task now, or on its behalf.
-        Ok(f(unsafe { Boxed::<T>::value(head) }))
+        Ok(Self::use_value(head, f))
+    }
+
+    /// Calls `f` with the value in a box of this key's slot.
+    #[inline]
+    #[track_caller]
+    fn use_value<R>(head: NonNull<Head>, f: impl FnOnce(&T) -> R) -> R {
+        // SAFETY: boxes live until the owner's end, which runs after all that runs in the task now, or on its behalf.
+        let Some(_use) = unsafe { head.as_ref() }.begin_use(thread()) else { in_use_elsewhere() };
+        // SAFETY: as above; boxes in the slot of this key were made with this type. What is not `Sync` is used by one
+        // thread at a time, as `_use` sees to.
+        f(unsafe { Boxed::<T>::value(head) })
     }
 
     /// Calls `f` with the task's value and `value`, or makes that the task's value if there is none yet.
@@ -136,8 +151,7 @@ impl<T: 'static> LocalKey<T> {
     #[track_caller]
     fn set_with(&'static self, value: T, f: impl FnOnce(&T, T)) {
         let made = match self.find() {
-            // SAFETY: as in `try_with`.
-            Found::Alive(head) => return f(unsafe { Boxed::<T>::value(head) }, value),
+            Found::Alive(head) => return Self::use_value(head, |old| f(old, value)),
             // The value that `init` would make is never seen, so it is not made.
             Found::Empty => self.make(|| value).map(|_| ()),
             Found::Gone => Err(AccessError(())),

@@ -36,6 +36,12 @@ fn place(is_send: bool) -> *const Place {
     }
 }
 
+/// What tells the current OS thread from those that live at the same time.
+#[inline]
+pub(super) fn thread() -> *const () {
+    std::ptr::from_ref(context()).cast()
+}
+
 /// As [`table`], but makes one if there is none; `None` where a plain thread has ended too far for that.
 #[cold]
 pub(super) fn table_or_new<'a>(is_send: bool) -> Option<&'a Table> {
@@ -90,7 +96,7 @@ pub(crate) struct Inherited(Option<Box<Table>>);
 /// Looks what a task inherits that is spawned now. Runs the values' `Clone`s.
 #[inline]
 pub(crate) fn inherited() -> Inherited {
-    Inherited(table(true).and_then(Table::inherited))
+    Inherited(table(true).and_then(|table| table.inherited(thread())))
 }
 
 impl Inherited {
@@ -106,7 +112,8 @@ impl Inherited {
 /// The running task's values, for a thread that works for it while it is parked; nothing on a plain thread.
 pub(crate) struct Lent(Option<NonNull<Place>>);
 
-// SAFETY: `during` says when it may be used, and then only what is `Send` is found through it.
+// SAFETY: `during` says when it may be used. Then only what is `Send` is found through it, and of that only what the task
+// has no reference to (`Head::begin_use`): so nothing need be `Sync`.
 unsafe impl Send for Lent {}
 
 /// Lends the running task's values.

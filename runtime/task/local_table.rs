@@ -34,6 +34,35 @@ pub(super) struct Kind {
 /// The beginning of a box with a value in it.
 pub(super) struct Head {
     kind: &'static Kind,
+    /// The thread that uses the value right now, and has perhaps parked while it does; null for none. Of use only where
+    /// another thread works for the owner: a reference that the owner holds must not be doubled there.
+    user: Cell<*const ()>,
+}
+
+/// A use of a value by one thread, within which that one may use it again.
+pub(super) struct Use<'a> {
+    head: &'a Head,
+    before: *const (),
+}
+
+impl Head {
+    /// Begins a use by this thread, unless the other one is in the middle of one: of the owner and of who works for it.
+    #[inline]
+    pub(super) fn begin_use(&self, thread: *const ()) -> Option<Use<'_>> {
+        let before = self.user.get();
+        if !before.is_null() && before != thread {
+            return None;
+        }
+        self.user.set(thread);
+        Some(Use { head: self, before })
+    }
+}
+
+impl Drop for Use<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.head.user.set(self.before);
+    }
 }
 
 #[repr(C)]
@@ -48,7 +77,8 @@ impl<T: 'static> Boxed<T> {
 
     #[inline]
     pub(super) fn make(kind: &'static Kind, value: T) -> NonNull<Head> {
-        NonNull::from(Box::leak(Box::new(Self { head: Head { kind }, value }))).cast()
+        NonNull::from(Box::leak(Box::new(Self { head: Head { kind, user: Cell::new(ptr::null()) }, value })))
+            .cast()
     }
 
     /// # Safety
@@ -103,6 +133,15 @@ pub(crate) struct Table {
     heirlooms: Cell<u32>,
 }
 
+#[cold]
+#[track_caller]
+pub(super) fn in_use_elsewhere() -> ! {
+    panic!(
+        "a task-local that the task uses while it is parked can't be used by a thread that works for it: end the \
+         call of `with` before that of `blocking`"
+    )
+}
+
 /// The content of a slot whose value is gone.
 const GONE: *mut Head = ptr::without_provenance_mut(1);
 
@@ -142,19 +181,20 @@ impl Table {
     ///
     /// Runs `Clone`s, which may use the table.
     #[inline]
-    pub(super) fn inherited(&self) -> Option<Box<Table>> {
-        if self.heirlooms.get() == 0 { None } else { Some(self.inherited_slow()) }
+    pub(super) fn inherited(&self, thread: *const ()) -> Option<Box<Table>> {
+        if self.heirlooms.get() == 0 { None } else { Some(self.inherited_slow(thread)) }
     }
 
     #[cold]
-    fn inherited_slow(&self) -> Box<Table> {
+    fn inherited_slow(&self, thread: *const ()) -> Box<Table> {
         let heir = Box::<Table>::default();
         for index in 0..self.len() {
             let Found::Alive(head) = self.find(index) else { continue };
-            // SAFETY: it is alive.
-            if let Some(inherit) = unsafe { head.as_ref() }.kind.inherit {
-                // SAFETY: `inherit` is of the box's own kind. The value stays alive: only the end of the owner, which
-                // runs this, ends it.
+            // SAFETY: it is alive, and stays so: only the end of the owner, which runs this, ends it.
+            let value = unsafe { head.as_ref() };
+            if let Some(inherit) = value.kind.inherit {
+                let Some(_use) = value.begin_use(thread) else { in_use_elsewhere() };
+                // SAFETY: `inherit` is of the box's own kind, and the value is alive.
                 heir.put(index, unsafe { inherit(head) });
             }
         }
