@@ -9,6 +9,7 @@
 //! printed.
 
 mod channels;
+mod groups;
 mod ledger;
 mod locks;
 mod shot;
@@ -60,6 +61,9 @@ const PLAYS: &[Title] = &[
     ("blocking", tasks::blocking),
     ("sleep", tasks::sleep),
     ("destructors", tasks::destructors),
+    ("group", groups::group),
+    ("map", groups::map),
+    ("token", groups::token),
     ("tcp", sockets::tcp),
     ("unix", sockets::unix),
     ("pipe", sockets::pipe),
@@ -82,6 +86,7 @@ tests! {
     mutex rwlock condvar semaphore semaphore_of_many
     barrier notify wait_group once park
     scope join blocking sleep destructors
+    group map token
     tcp unix pipe datagrams accept
 }
 

@@ -16,11 +16,11 @@ const SHORT: Duration = Duration::from_micros(20);
 
 /// Two numbers that are equal at the end, and never in the wrong order.
 #[derive(Clone, Default)]
-struct Balance(Arc<[AtomicUsize; 2]>);
+pub struct Balance(Arc<[AtomicUsize; 2]>);
 
 impl Balance {
     /// Begins something, which has ended when the value is dropped.
-    fn begin(&self) -> impl Drop + Send + 'static {
+    pub fn begin(&self) -> impl Drop + Send + 'static {
         self.0[0].fetch_add(1, Ordering::SeqCst);
         let this = self.clone();
         OnDrop::new(move || {
@@ -28,7 +28,7 @@ impl Balance {
         })
     }
 
-    fn is_even(&self) -> bool {
+    pub fn is_even(&self) -> bool {
         // Never the other way round: what ends in between would look as if it had not begun.
         let ended = self.0[1].load(Ordering::SeqCst);
         ended == self.0[0].load(Ordering::SeqCst)
