@@ -4,6 +4,7 @@
 
 mod error;
 mod raw;
+mod word;
 
 use std::fmt;
 use std::mem;
@@ -14,7 +15,8 @@ use std::time::{Duration, Instant};
 use crate::task::checkpoint;
 
 pub use error::{AcquireError, TryAcquireError};
-use raw::{MAX_PERMITS, RawSemaphore};
+use raw::RawSemaphore;
+use word::MAX_PERMITS;
 
 /// A number of permits of which tasks and threads take some and give them back, with `tokio`'s API.
 ///
@@ -60,8 +62,16 @@ impl Semaphore {
     /// # Panics
     ///
     /// If `permits` exceeds [`MAX_PERMITS`](Self::MAX_PERMITS).
+    #[cfg(not(fibra_loom))]
     #[must_use]
     pub const fn new(permits: usize) -> Self {
+        Self { raw: RawSemaphore::new(permits) }
+    }
+
+    /// The same; loom's atomics can't be made in a constant.
+    #[cfg(fibra_loom)]
+    #[must_use]
+    pub fn new(permits: usize) -> Self {
         Self { raw: RawSemaphore::new(permits) }
     }
 

@@ -1,72 +1,49 @@
 //! A semaphore's permits and its queue, first come, first served.
 //!
-//! ```text
-//! 63                  2        1        0
-//! | permits available | CLOSED | WAITERS |
-//! ```
-//!
-//! | transition | who | how |
-//! | --- | --- | --- |
-//! | permits − n, no `WAITERS`, no `CLOSED` | one who acquires n at once | compare-and-swap |
-//! | permits + n | one who releases or adds | compare-and-swap; if `WAITERS` is set it then serves the queue |
-//! | permits − n, `WAITERS` set | the server, for the first of the queue, which it has claimed | under the queue's lock |
-//! | `WAITERS` set | one who is about to queue | compare-and-swap under the queue's lock |
-//! | `WAITERS` cleared | the server, when the queue is empty | under the queue's lock |
-//! | `CLOSED` set | `close`, for good | under the queue's lock |
+//! The [word](super::word) counts the permits and says whether somebody waits; its file has the table of its states.
 //!
 //! While `WAITERS` is set nobody takes permits but the server; so they pile up until they are enough for the first of the
 //! queue, however many others would be content with less. A waiter gets all its permits in one step, by the claim, or
 //! none. One that leaves without may have held back smaller requests: it serves the queue on its way out.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::error::TryAcquireError;
+use super::word::{Announced, Word};
 use crate::task::waiter::{End, Selected, WaitQueue, Waiter, wait_in};
 use crate::task::{Reason, Wait};
 use crate::util::spin::SpinLock;
 
-const WAITERS: usize = 1;
-const CLOSED: usize = 1 << 1;
-const ONE: usize = 1 << 2;
-
-pub(super) const MAX_PERMITS: usize = usize::MAX >> 3;
-
 /// See the head of this file.
 pub(super) struct RawSemaphore {
-    word: AtomicUsize,
+    word: Word,
     queue: SpinLock<WaitQueue<usize>>,
 }
 
 impl RawSemaphore {
+    #[cfg(not(fibra_loom))]
     pub(super) const fn new(permits: usize) -> Self {
-        assert!(permits <= MAX_PERMITS, "a semaphore has no more than `Semaphore::MAX_PERMITS` permits");
-        Self { word: AtomicUsize::new(permits * ONE), queue: SpinLock::new(WaitQueue::new()) }
+        Self { word: Word::new(permits), queue: SpinLock::new(WaitQueue::new()) }
+    }
+
+    #[cfg(fibra_loom)]
+    pub(super) fn new(permits: usize) -> Self {
+        Self { word: Word::new(permits), queue: SpinLock::new(WaitQueue::new()) }
     }
 
     pub(super) fn available(&self) -> usize {
-        self.word.load(Ordering::Relaxed) / ONE
+        self.word.available()
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.word.load(Ordering::Relaxed) & CLOSED != 0
+        self.word.is_closed()
     }
 
     /// Adds permits, and serves those who wait for them.
     #[inline]
     pub(super) fn add(&self, n: usize) {
-        let mut word = self.word.load(Ordering::Relaxed);
-        loop {
-            if n > MAX_PERMITS - word / ONE {
-                refuse(word / ONE, n);
-            }
-            // Release: pairs with the Acquire of whoever takes these permits next.
-            match self.word.compare_exchange_weak(word, word + n * ONE, Ordering::Release, Ordering::Relaxed)
-            {
-                Ok(_) if word & WAITERS != 0 => return self.serve(),
-                Ok(_) => return,
-                Err(actual) => word = actual,
-            }
+        if self.word.add(n) {
+            self.serve();
         }
     }
 
@@ -74,29 +51,15 @@ impl RawSemaphore {
     pub(super) fn remove(&self, n: usize) -> usize {
         // The lock keeps servers away, who count on it that nobody else takes permits.
         let _queue = self.queue.lock();
-        let mut word = self.word.load(Ordering::Relaxed);
-        loop {
-            let taken = n.min(word / ONE);
-            // Acquire: as for any taker.
-            match self.word.compare_exchange_weak(
-                word,
-                word - taken * ONE,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return taken,
-                Err(actual) => word = actual,
-            }
-        }
+        self.word.remove(n)
     }
 
     /// Turns all away, now and later.
     pub(super) fn close(&self) {
         let mut queue = self.queue.lock();
-        // Relaxed: it passes nothing on but itself.
-        self.word.fetch_or(CLOSED, Ordering::Relaxed);
+        self.word.close();
         let all = queue.claim_all(Selected::Closed);
-        self.word.fetch_and(!WAITERS, Ordering::Relaxed);
+        self.word.settle(true);
         drop(queue);
         all.unpark();
     }
@@ -104,18 +67,7 @@ impl RawSemaphore {
     /// Takes `n` permits if nobody waits.
     #[inline]
     pub(super) fn try_take(&self, n: usize) -> Result<(), TryAcquireError> {
-        let mut word = self.word.load(Ordering::Relaxed);
-        loop {
-            if word & (WAITERS | CLOSED) != 0 || word / ONE < n {
-                return Err(why_not(word));
-            }
-            // Acquire: pairs with the Release in `add`, which later read-modify-writes of the word pass on.
-            match self.word.compare_exchange_weak(word, word - n * ONE, Ordering::Acquire, Ordering::Relaxed)
-            {
-                Ok(_) => return Ok(()),
-                Err(actual) => word = actual,
-            }
-        }
+        self.word.try_take(n)
     }
 
     #[inline]
@@ -126,24 +78,10 @@ impl RawSemaphore {
     #[cold]
     fn acquire_slow(&self, n: usize, deadline: Option<Instant>) -> Result<(), TryAcquireError> {
         let queue = self.queue.lock();
-        // Sets `WAITERS`, or does without.
-        loop {
-            match self.try_take(n) {
-                Ok(()) => return Ok(()),
-                Err(TryAcquireError::Closed) => return Err(TryAcquireError::Closed),
-                Err(TryAcquireError::NoPermits) => {}
-            }
-            let word = self.word.load(Ordering::Relaxed);
-            let must_wait = word & CLOSED == 0 && (word & WAITERS != 0 || word / ONE < n);
-            // Relaxed: the bit is for those who add later, which the word's own order decides.
-            if must_wait
-                && self
-                    .word
-                    .compare_exchange_weak(word, word | WAITERS, Ordering::Relaxed, Ordering::Relaxed)
-                    .is_ok()
-            {
-                break;
-            }
+        match self.word.announce(n) {
+            Announced::Taken => return Ok(()),
+            Announced::Closed => return Err(TryAcquireError::Closed),
+            Announced::Waiter => {}
         }
         let leave = Leave(self);
         let node = Waiter::new(n);
@@ -159,7 +97,7 @@ impl RawSemaphore {
                 Err(TryAcquireError::Closed)
             }
             // `leave` serves those behind us.
-            Selected::Nothing | Selected::Retry => Err(why_not(self.word.load(Ordering::Relaxed))),
+            Selected::Nothing | Selected::Retry => Err(self.word.why_not()),
         }
     }
 
@@ -168,16 +106,12 @@ impl RawSemaphore {
     fn serve(&self) {
         loop {
             let mut queue = self.queue.lock();
-            // Acquire: pairs with the Release in `add`: the unpark passes it on to those whom we serve.
-            let available = self.word.load(Ordering::Acquire) / ONE;
+            let available = self.word.to_give();
             let first = queue.claim_first_where(|&n| n <= available);
-            // Permits are only added meanwhile: we hold the lock, and nobody takes any while `WAITERS` is set.
             if let Some(first) = &first {
-                self.word.fetch_sub(first.packet() * ONE, Ordering::Relaxed);
+                self.word.give(*first.packet());
             }
-            if queue.is_empty() {
-                self.word.fetch_and(!WAITERS, Ordering::Relaxed);
-            }
+            self.word.settle(queue.is_empty());
             let Some(first) = first else { return };
             let wake = first.select(Selected::Served);
             drop(queue);
@@ -193,13 +127,4 @@ impl Drop for Leave<'_> {
     fn drop(&mut self) {
         self.0.serve();
     }
-}
-
-fn why_not(word: usize) -> TryAcquireError {
-    if word & CLOSED != 0 { TryAcquireError::Closed } else { TryAcquireError::NoPermits }
-}
-
-#[cold]
-fn refuse(available: usize, added: usize) -> ! {
-    panic!("Semaphore overflow: {available} permits with {added} added exceed `Semaphore::MAX_PERMITS`");
 }
