@@ -4,7 +4,6 @@ use std::process::{Command, Output};
 use std::{env, fs};
 
 use super::slot::Stack;
-use crate::os::mmap::page_size;
 
 const MARK: &str = "FIBRA_TEST_CHILD";
 
@@ -31,15 +30,19 @@ pub(super) fn touch(stack: &Stack) {
     unsafe { top.write_volatile(1) };
 }
 
-/// The memory of this process that is there, in bytes.
+/// The resident memory of this process in bytes, without pages of files: code comes in as it is first run.
 pub(super) fn resident() -> usize {
-    let statm = fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * page_size()
+    status("RssAnon:")
 }
 
 /// The page tables of this process, in bytes.
 pub(super) fn page_tables() -> usize {
+    status("VmPTE:")
+}
+
+/// A figure of `/proc/self/status` in bytes.
+fn status(field: &str) -> usize {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmPTE:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
 }
