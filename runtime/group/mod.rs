@@ -204,7 +204,7 @@ impl<'scope, T> Group<'scope, T> {
     /// # Examples
     ///
     /// ```
-    /// use fibra::{Cancelled, group::Group};
+    /// use fibra::{Cancelled, task::Group};
     ///
     /// fibra::run(|| {
     ///     let group = Group::new().cancel_if(Result::is_err);
@@ -313,7 +313,7 @@ impl<'scope, T> Group<'scope, T> {
     /// # Examples
     ///
     /// ```
-    /// use fibra::{channel, group::Group};
+    /// use fibra::{channel, task::Group};
     ///
     /// fibra::run(|| {
     ///     let group = Group::new();
