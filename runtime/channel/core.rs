@@ -66,8 +66,10 @@ pub(super) struct State<T, B> {
 }
 
 /// What one round of receiving comes to.
-enum Received<T> {
-    Done(Result<T, RecvTimeoutError>),
+enum Received {
+    /// The message lies in the slot.
+    Message,
+    Failed(RecvTimeoutError),
     /// There was somebody who would have had a message, but it was never made.
     Retry,
 }
@@ -180,23 +182,26 @@ impl<T, B: Buffer<T>> Channel<T, B> {
         message: T,
         limit: L,
     ) -> Result<(), SendTimeoutError<T>> {
+        // In place for all ways that it may go: messages can be large.
+        let mut slot = Slot::empty();
+        let message = Unsent::put(&mut slot, message);
         loop {
             state.check();
             if state.intake.is_closed() {
                 drop(state);
-                return Err(SendTimeoutError::Disconnected(message));
+                return message.fail(SendTimeoutError::Disconnected);
             }
             let mut wakes = Wakes::new();
             if let Some(receiver) = claim_partner(&mut state.receivers, &mut wakes) {
                 // SAFETY: a receiver of this channel, which waits with an empty slot; we have claimed it.
-                unsafe { receiver.packet().put(message) };
+                unsafe { message.give_to(receiver.packet()) };
                 let wake = receiver.select(Selected::Served);
                 drop(state);
                 wake.unpark();
                 return Ok(());
             }
             if state.has_room() || state.buffer.reuse() {
-                state.buffer.push(message);
+                state.buffer.push(message.take());
                 drop(state);
                 return Ok(());
             }
@@ -228,64 +233,71 @@ impl<T, B: Buffer<T>> Channel<T, B> {
         state: SpinGuard<'a, State<T, B>>,
         mut limit: L,
     ) -> Result<T, RecvTimeoutError> {
-        match self.recv_once(state, &mut limit) {
-            Received::Done(result) => result,
-            Received::Retry => self.recv_again(limit.into()),
+        // In place for all ways that a message may come: messages can be large.
+        let slot = Slot::empty();
+        match self.recv_once(state, &mut limit, &slot) {
+            // SAFETY: there is a message in the slot.
+            Received::Message => Ok(unsafe { slot.take() }),
+            Received::Failed(error) => Err(error),
+            Received::Retry => self.recv_again(limit.into(), &slot),
         }
     }
 
-    /// Outside of the first round, which a loop would make slower.
+    /// Outside of the first round, which a loop would make slower. The slot is empty.
     #[cold]
-    fn recv_again(&self, mut limit: Limit) -> Result<T, RecvTimeoutError> {
+    fn recv_again(&self, mut limit: Limit, slot: &Slot<T>) -> Result<T, RecvTimeoutError> {
         loop {
-            if let Received::Done(result) = self.recv_once(self.state.lock(), &mut limit) {
-                return result;
+            match self.recv_once(self.state.lock(), &mut limit, slot) {
+                // SAFETY: there is a message in the slot.
+                Received::Message => return Ok(unsafe { slot.take() }),
+                Received::Failed(error) => return Err(error),
+                Received::Retry => {}
             }
         }
     }
 
+    /// Receives into the slot, which is empty.
     #[inline(always)]
     fn recv_once<'a, L: Until>(
         &'a self,
         mut state: SpinGuard<'a, State<T, B>>,
         limit: &mut L,
-    ) -> Received<T> {
+        slot: &Slot<T>,
+    ) -> Received {
         state.check();
         let mut wakes = Wakes::new();
         if let Some(message) = state.buffer.pop() {
+            // SAFETY: it is empty, and nobody waits by it now.
+            unsafe { slot.put(message) };
             state.admit(&mut wakes);
             drop(state);
-            return Received::Done(Ok(message));
+            return Received::Message;
         }
         if let Some(sender) = claim_partner(&mut state.senders, &mut wakes) {
             if sender.packet().role == Role::Message {
-                // SAFETY: a sender of this channel, which waits with its message; we have claimed it.
-                let message = unsafe { sender.packet().take() };
+                // SAFETY: a sender of this channel, which waits with its message; we have claimed it. The slot is empty, and
+                // nobody waits by it now.
+                unsafe { sender.packet().take_into(slot) };
                 let wake = sender.select(Selected::Served);
                 drop(state);
                 wake.unpark();
-                return Received::Done(Ok(message));
+                return Received::Message;
             }
             drop(state);
             drop(wakes);
-            return self.recv_promised(sender);
+            return self.recv_promised(sender, slot);
         }
         if state.senders_gone {
             drop(state);
-            return Received::Done(Err(RecvTimeoutError::Disconnected));
+            return Received::Failed(RecvTimeoutError::Disconnected);
         }
-        self.recv_wait(state, limit, wakes)
+        self.recv_wait(state, limit, wakes, slot)
     }
 
     #[cold]
-    fn recv_promised(&self, sender: Claimed<Packet>) -> Received<T> {
-        let slot = Slot::empty();
-        if await_message(sender, slot.pointer(), self.wait(Reason::ChannelReceive, None)) {
-            // SAFETY: the sender has put a message there.
-            Received::Done(Ok(unsafe { slot.take() }))
-        } else {
-            Received::Retry
-        }
+    fn recv_promised(&self, sender: Claimed<Packet>, slot: &Slot<T>) -> Received {
+        let came = await_message(sender, slot.pointer(), self.wait(Reason::ChannelReceive, None));
+        if came { Received::Message } else { Received::Retry }
     }
 
     /// Waits with the message in hand. The buffer is full, and no receiver waits.
@@ -293,31 +305,27 @@ impl<T, B: Buffer<T>> Channel<T, B> {
     fn send_wait<L: Until>(
         &self,
         state: SpinGuard<'_, State<T, B>>,
-        message: T,
+        message: Unsent<'_, T>,
         mut limit: L,
         wakes: Wakes,
     ) -> Result<(), SendTimeoutError<T>> {
         let Some(deadline) = limit.fix() else {
             drop(state);
-            return Err(SendTimeoutError::Timeout(message));
+            return message.fail(SendTimeoutError::Timeout);
         };
         // If the wait unwinds, the message is dropped behind the node, which has left the queue by then.
-        let unsent = Unsent::new(message);
-        let node = Node::new(Packet::new(Role::Message, unsent.pointer()));
+        let node = Node::new(Packet::new(Role::Message, message.pointer()));
         let wait = self.wait(Reason::ChannelSend, deadline);
         // SAFETY: the guard is of this lock; the closure names one field; the node is new.
         let selected = unsafe { self.wait_in(state, |state| &mut state.senders, &node, wait, wakes) };
-        if selected == Selected::Served {
-            mem::forget(unsent);
-            return Ok(());
-        }
-        let message = unsent.into_message();
         match selected {
-            Selected::Closed => Err(SendTimeoutError::Disconnected(message)),
-            Selected::Nothing => Err(SendTimeoutError::Timeout(message)),
-            Selected::Retry | Selected::Served => {
-                abort("a waiting sender with a message was told to look again")
+            Selected::Served => {
+                message.forget();
+                Ok(())
             }
+            Selected::Closed => message.fail(SendTimeoutError::Disconnected),
+            Selected::Nothing => message.fail(SendTimeoutError::Timeout),
+            Selected::Retry => abort("a waiting sender with a message was told to look again"),
         }
     }
 
@@ -329,25 +337,20 @@ impl<T, B: Buffer<T>> Channel<T, B> {
         state: SpinGuard<'_, State<T, B>>,
         limit: &mut L,
         wakes: Wakes,
-    ) -> Received<T> {
+        slot: &Slot<T>,
+    ) -> Received {
         let Some(deadline) = limit.fix() else {
             drop(state);
-            return Received::Done(Err(RecvTimeoutError::Timeout));
+            return Received::Failed(RecvTimeoutError::Timeout);
         };
-        // In place for whoever serves us: messages can be large.
-        let slot = Slot::empty();
         let node = Node::new(Packet::new(Role::Message, slot.pointer()));
         let wait = self.wait(Reason::ChannelReceive, deadline);
         // SAFETY: the guard is of this lock; the closure names one field; the node is new.
-        let selected = unsafe { self.wait_in(state, |state| &mut state.receivers, &node, wait, wakes) };
-        if selected == Selected::Served {
-            // SAFETY: who served us has put a message there.
-            return Received::Done(Ok(unsafe { slot.take() }));
-        }
-        match selected {
-            Selected::Closed => Received::Done(Err(RecvTimeoutError::Disconnected)),
-            Selected::Nothing => Received::Done(Err(RecvTimeoutError::Timeout)),
-            Selected::Retry | Selected::Served => Received::Retry,
+        match unsafe { self.wait_in(state, |state| &mut state.receivers, &node, wait, wakes) } {
+            Selected::Served => Received::Message,
+            Selected::Closed => Received::Failed(RecvTimeoutError::Disconnected),
+            Selected::Nothing => Received::Failed(RecvTimeoutError::Timeout),
+            Selected::Retry => Received::Retry,
         }
     }
 

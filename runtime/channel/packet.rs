@@ -94,6 +94,18 @@ impl Packet {
         unsafe { self.slot.get().cast::<T>().read() }
     }
 
+    /// [`take`](Self::take) into a slot.
+    ///
+    /// # Safety
+    ///
+    /// As for `take`; the slot is empty, and nobody waits by it now.
+    #[inline]
+    pub(crate) unsafe fn take_into<T>(&self, slot: &Slot<T>) {
+        debug_assert_eq!(self.role, Role::Message);
+        // SAFETY: by the contract; the two slots are different parties'.
+        unsafe { ptr::copy_nonoverlapping(self.slot.get().cast::<T>(), slot.pointer().cast::<T>(), 1) };
+    }
+
     /// The receiver whose claim a chosen sender has been given.
     pub(crate) fn partner(&self) -> Option<NonNull<Node>> {
         debug_assert_eq!(self.role, Role::Later);
@@ -116,6 +128,15 @@ impl<T> Slot<T> {
 
     /// # Safety
     ///
+    /// The slot is empty, and nobody waits by it now.
+    #[inline(always)]
+    pub(crate) unsafe fn put(&self, message: T) {
+        // SAFETY: by the contract.
+        unsafe { self.0.get().cast::<T>().write(message) }
+    }
+
+    /// # Safety
+    ///
     /// A message has been put into this slot, and has not been taken.
     #[inline]
     pub(crate) unsafe fn take(&self) -> T {
@@ -124,27 +145,58 @@ impl<T> Slot<T> {
     }
 }
 
-/// The message of a sender that waits; dropped with it unless it has been sent.
-pub(crate) struct Unsent<T>(Slot<T>);
+/// The message of a sender, in a slot; dropped with this unless it has been sent.
+pub(crate) struct Unsent<'a, T>(&'a Slot<T>);
 
-impl<T> Unsent<T> {
-    pub(crate) fn new(message: T) -> Self {
-        Self(Slot(UnsafeCell::new(MaybeUninit::new(message))))
+impl<'a, T> Unsent<'a, T> {
+    /// Puts the message into a new slot.
+    #[inline(always)]
+    pub(crate) fn put(slot: &'a mut Slot<T>, message: T) -> Self {
+        // SAFETY: nobody knows of a slot that is borrowed alone. (What it may have held is leaked.)
+        unsafe { slot.put(message) };
+        Self(slot)
     }
 
+    #[inline(always)]
     pub(crate) fn pointer(&self) -> *mut () {
         self.0.pointer()
     }
 
-    pub(crate) fn into_message(self) -> T {
+    #[inline]
+    pub(crate) fn take(self) -> T {
         // SAFETY: it is full from the beginning, and is not dropped as well.
         let message = unsafe { self.0.take() };
         mem::forget(self);
         message
     }
+
+    /// Gives the message to a receiver.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Packet::put`].
+    #[inline]
+    pub(crate) unsafe fn give_to(self, packet: &Packet) {
+        debug_assert_eq!(packet.role, Role::Message);
+        // SAFETY: as in `take`; by the contract the receiver's slot is there, empty, and ours.
+        unsafe { ptr::copy_nonoverlapping(self.pointer().cast::<T>(), packet.slot.get().cast::<T>(), 1) };
+        mem::forget(self);
+    }
+
+    /// Gives the message back.
+    #[inline(never)]
+    pub(crate) fn fail<E>(self, wrap: fn(T) -> E) -> Result<(), E> {
+        Err(wrap(self.take()))
+    }
+
+    /// Somebody else has taken the message.
+    #[inline(always)]
+    pub(crate) fn forget(self) {
+        mem::forget(self);
+    }
 }
 
-impl<T> Drop for Unsent<T> {
+impl<T> Drop for Unsent<'_, T> {
     fn drop(&mut self) {
         // SAFETY: whoever has taken the message has also had this forgotten.
         unsafe { ptr::drop_in_place(self.pointer().cast::<T>()) }
