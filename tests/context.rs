@@ -120,6 +120,25 @@ fn what_waits_for_the_deadline_ends_with_the_context() {
 }
 
 #[test]
+fn done_of_a_context_that_is_gone_is_disconnected_at_the_deadline_it_shares() {
+    everywhere(|| {
+        let ctx = Context::background().with_timeout(SHORT);
+        let done = ctx.with_value(1_u8).with_value(2_u8).done();
+        assert_eq!(done.recv(), Err(channel::RecvError));
+        assert_eq!(ctx.err(), Some(ContextError::DeadlineExceeded));
+    });
+}
+
+#[test]
+fn done_is_watched_again_after_the_runtime_of_the_first_watcher_has_ended() {
+    within_patience(|| {
+        let ctx = Context::background().with_timeout(SHORT);
+        fibra::run(|| drop(ctx.done()));
+        assert_eq!(ctx.done().recv(), Err(channel::RecvError));
+    });
+}
+
+#[test]
 fn values_are_found_by_their_type_the_innermost_first() {
     #[derive(Debug, PartialEq)]
     struct User(&'static str);

@@ -3,7 +3,8 @@
 use std::any::{Any, TypeId};
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::{Arc, Once};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::timeout::Elapsed;
@@ -54,8 +55,8 @@ pub struct Context(Arc<Inner>);
 struct Inner {
     token: Token,
     deadline: Option<Instant>,
-    /// Begins what cancels the token at the deadline; only [`Context::done`] needs it.
-    watch: Once,
+    /// Somebody cancels the token at the deadline; only [`Context::done`] needs it.
+    watched: AtomicBool,
     value: Option<Value>,
     /// Whose values ours are added to.
     parent: Option<Context>,
@@ -94,7 +95,7 @@ impl Context {
     }
 
     fn new(token: Token, deadline: Option<Instant>, value: Option<Value>, parent: Option<Context>) -> Self {
-        Self(Arc::new(Inner { token, deadline, watch: Once::new(), value, parent }))
+        Self(Arc::new(Inner { token, deadline, watched: AtomicBool::new(false), value, parent }))
     }
 
     /// One that can be cancelled without this one.
@@ -209,7 +210,8 @@ impl Context {
     /// [`select!`](crate::select), and to wait for the end by [`recv`](Receiver::recv).
     ///
     /// On a context with a deadline the first call spawns a task that waits for it, until the context is over or its
-    /// last handle gone; on a plain OS thread in the [global runtime](crate::Builder::build_global).
+    /// last handle gone; on a plain OS thread in the [global runtime](crate::Builder::build_global). That task ends with its
+    /// runtime; where the context outlives it, ask for a new receiver.
     ///
     /// # Panics
     ///
@@ -235,18 +237,31 @@ impl Context {
         if let Some(at) = self.0.deadline
             && !self.0.token.is_cancelled()
         {
-            self.0.watch.call_once(|| self.watch(at, &done));
+            self.owner().watch(at, &done);
         }
         done
     }
 
+    /// The context that the token was made for: all that share the token keep it alive.
+    fn owner(&self) -> &Self {
+        let mut owner = self;
+        while let (Some(_), Some(parent)) = (&owner.0.value, &owner.0.parent) {
+            owner = parent;
+        }
+        owner
+    }
+
     fn watch(&self, at: Instant, done: &Receiver<Infallible>) {
+        // Relaxed, here and in `Watch`: nothing is handed over with it.
+        if self.0.watched.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let watch = Watch(Arc::downgrade(&self.0));
         // By itself the receiver keeps nothing alive: if the last handle goes, the watcher learns of it and ends.
         let done = done.clone();
-        let inner = Arc::downgrade(&self.0);
         spawn(move || {
             if done.recv_deadline(at) == Err(channel::RecvTimeoutError::Timeout)
-                && let Some(inner) = inner.upgrade()
+                && let Some(inner) = watch.0.upgrade()
             {
                 inner.token.cancel_with(ContextError::DeadlineExceeded);
             }
@@ -274,6 +289,18 @@ impl Context {
         let outcome =
             unsafe { region::run(current_core(), self.0.deadline, |region| node.register(region), f) };
         outcome.map_err(|region::Over| self.err().unwrap_or(ContextError::DeadlineExceeded))
+    }
+}
+
+/// What a watcher knows of its context. When it goes, for whatever reason, the next [`Context::done`] needs a new one: it
+/// could not be spawned, or its runtime has ended before the context.
+struct Watch(Weak<Inner>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.upgrade() {
+            inner.watched.store(false, Ordering::Relaxed);
+        }
     }
 }
 
