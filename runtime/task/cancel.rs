@@ -11,6 +11,7 @@ use std::time::Instant;
 use super::core::ThreadCore;
 use super::park::current_core;
 use super::region;
+use super::state::UNWINDING;
 use super::unwind;
 
 /// What `join` hands back of a task that was cancelled: the `Err`'s payload is a value of this type.
@@ -75,9 +76,11 @@ pub(crate) fn is_in_region() -> bool {
     !core().region.get().is_null()
 }
 
-/// When the regions that the caller is in are over: for waits that are not parks.
+/// When the regions that the caller is in are over: for waits that are not parks. `None` while it unwinds, when that ends
+/// no wait.
 pub(crate) fn until() -> Option<Instant> {
-    region::until(core())
+    let core = core();
+    if unwind::depth(core) == UNWINDING { None } else { region::until(core) }
 }
 
 /// Runs `f` with cancellation held back until it returns: of the task, and of the regions entered outside.
@@ -102,4 +105,41 @@ pub(crate) fn shield<R>(f: impl FnOnce() -> R) -> R {
     core.shield.set(core.shield.get() + 1);
     let _unshield = Unshield { core, hidden: core.region.replace(ptr::null()) };
     f()
+}
+
+#[cfg(all(test, not(fibra_loom)))]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    #[test]
+    fn a_region_bounds_no_wait_of_a_thread_that_unwinds() {
+        struct AskInDrop<'a>(&'a mut Option<Instant>);
+
+        impl Drop for AskInDrop<'_> {
+            fn drop(&mut self) {
+                *self.0 = until();
+            }
+        }
+
+        let now = Instant::now();
+        let (mut asked, mut in_drop) = (None, Some(now));
+        // SAFETY: the core is our own; nobody is told of the region.
+        let outcome = unsafe {
+            region::run(
+                current_core(),
+                Some(now),
+                |_| (),
+                || {
+                    asked = until();
+                    let thrown = catch_unwind(AssertUnwindSafe(|| {
+                        let _ask = AskInDrop(&mut in_drop);
+                        resume_unwind(Box::new("unwound"));
+                    }));
+                    assert!(thrown.is_err());
+                },
+            )
+        };
+        assert_eq!((outcome, asked, in_drop), (Ok(()), Some(now), None));
+    }
 }
