@@ -57,7 +57,8 @@ impl Barrier {
 
     /// Parks until `n` have come, the caller included. One of them, the last to come, is told that it is the leader.
     ///
-    /// A task that is cancelled here unwinds and no longer counts; unless the last one had come already.
+    /// A task that is cancelled here unwinds and no longer counts; unless the last one comes before it has unwound. Then it
+    /// was counted, and the others go on.
     pub fn wait(&self) -> BarrierWaitResult {
         checkpoint();
         let mut state = self.state.lock();

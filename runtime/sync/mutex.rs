@@ -32,7 +32,8 @@ pub use raw::RawMutex;
 /// there is no poisoning, the next holder finds the data as it was left. Three ways to leave it whole: finish a change
 /// before you park; undo it in a destructor; or run the critical section in [`cancel::shield`](crate::cancel::shield),
 /// which holds the cancellation back until it is through. The third is a must where the park is in a callback that C code
-/// calls: a cancellation would unwind out of an `extern "C"` function there, and that aborts the process.
+/// calls: a cancellation would unwind out of an `extern "C"` function there, and that aborts the process. A destructor that
+/// locks needs it too, unless it runs because of an unwinding, which nothing interrupts.
 ///
 /// **Panics.** If the holder panics, its guard unlocks as usual. Locking twice from one task waits for ever.
 ///
