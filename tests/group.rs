@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -426,5 +427,31 @@ fn a_group_may_move_between_tasks_and_threads() {
             group.values()
         });
         assert_eq!(values, [1, 2, 3]);
+    });
+}
+
+#[test]
+fn a_task_that_lets_go_of_its_group_in_a_task_local_does_not_wait_for_itself() {
+    fibra::task_local! {
+        static KEPT: RefCell<Option<Arc<Group<'static, Counted>>>> = RefCell::new(None);
+    }
+    within_patience(|| {
+        for workers in [1, 2, 8] {
+            Builder::new()
+                .workers(workers)
+                .run(|| {
+                    let drops = Drops::default();
+                    let group = Arc::new(Group::new());
+                    let (give, take) = channel::bounded(1);
+                    let value = drops.counted();
+                    group.spawn(move || {
+                        KEPT.with(|kept| *kept.borrow_mut() = take.recv().ok());
+                        value
+                    });
+                    give.send(group).unwrap();
+                    wait_until("the value is dropped", || drops.get() == 1);
+                })
+                .unwrap();
+        }
     });
 }

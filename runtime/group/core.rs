@@ -395,7 +395,8 @@ unsafe fn core_of<T>(node: &Node<T>) -> Option<&CoreRef> {
     unsafe { &*node.task.get() }.as_ref().map(TaskHandle::core)
 }
 
-/// Joins a task of which nothing is left but its last few instructions and the destructors of its task-locals.
+/// Joins a task of which nothing is left but its last few instructions and the destructors of its task-locals. One of
+/// those may be who calls: no task can join itself, so it lets go of its handle.
 ///
 /// # Safety
 ///
@@ -403,7 +404,7 @@ unsafe fn core_of<T>(node: &Node<T>) -> Option<&CoreRef> {
 unsafe fn take<T>(node: NonNull<Node<T>>) -> Indexed<T> {
     // SAFETY: by the contract the node is ours alone.
     let node = unsafe { Node::free(node) };
-    let ended = node.task.into_inner().map(|task| {
+    let ended = node.task.into_inner().filter(|task| task.core().as_ptr() != current_core()).map(|task| {
         // Shielded where it may park: a result that is taken from the group must reach the caller.
         if task.is_finished() { task.join() } else { cancel::shield(|| task.join()) }
     });
