@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use fibra::{Builder, Cancelled, JoinHandle, block_on, thread};
@@ -247,5 +247,39 @@ fn a_handle_may_move_between_threads_while_it_is_polled() {
         sender.send(()).unwrap();
         waiter.join().unwrap().unwrap().unwrap();
         assert_eq!(Arc::strong_count(&calls), 1);
+    });
+}
+
+/// A waker whose destructor panics once.
+struct DropsBadly(AtomicBool);
+
+impl Wake for DropsBadly {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for DropsBadly {
+    fn drop(&mut self) {
+        if self.0.swap(false, Ordering::SeqCst) {
+            panic!("a waker that drops badly");
+        }
+    }
+}
+
+#[test]
+fn a_handle_whose_waker_drops_badly_still_detaches_its_task() {
+    on_workers(2, || {
+        let drops = Drops::default();
+        let counted = drops.counted();
+        let mut handle = fibra::spawn(move || {
+            thread::park();
+            counted
+        });
+        let task = handle.thread().clone();
+        let waker = Waker::from(Arc::new(DropsBadly(true.into())));
+        assert!(Pin::new(&mut handle).poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        drop(handle);
+        task.unpark();
+        wait_until("the value is dropped", || drops.get() == 1);
     });
 }

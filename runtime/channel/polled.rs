@@ -17,7 +17,7 @@ use super::macro_arm::RecvArm;
 use super::packet::{Node, Packet, Role, Wakes, await_message};
 use crate::sched::{Options, WhenStopping, spawn, with_current};
 use crate::task::handle::TaskHandle;
-use crate::task::watch::{Watch, wake_quietly};
+use crate::task::watch::{Watch, drop_quietly, wake_quietly};
 use crate::task::{Outcome, Reason, Wait, checkpoint, park};
 use crate::util::spin::{RawSpin, SpinLock};
 
@@ -179,8 +179,7 @@ impl Timer {
         let is_waiting = slot.is_some();
         let superfluous = if is_waiting { slot.replace(new) } else { Some(new) };
         drop(slot);
-        // Its destructor is foreign code.
-        drop(superfluous);
+        superfluous.into_iter().for_each(drop_quietly);
         is_waiting
     }
 }
@@ -188,7 +187,7 @@ impl Timer {
 impl Drop for Timer {
     fn drop(&mut self) {
         let waker = mem::take(&mut *self.waker.lock());
-        drop(waker);
+        waker.into_iter().for_each(drop_quietly);
         self.task.core().cancel();
     }
 }

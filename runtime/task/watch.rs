@@ -108,11 +108,11 @@ impl<N> Watch<N> {
         if !watched.core.state.claim() {
             return false;
         }
-        // SAFETY: claimed, so the waker is ours. Its destructor is foreign, and runs when all is in order.
+        // SAFETY: claimed, so the waker is ours.
         let waker = unsafe { mem::take(&mut *watched.waker.get()) };
         // SAFETY: the wait's count, which goes with the claim.
         unsafe { ThreadCore::release(self.0.cast()) };
-        drop(waker);
+        waker.into_iter().for_each(drop_quietly);
         true
     }
 }
@@ -142,7 +142,16 @@ unsafe fn wake<N>(core: NonNull<ThreadCore>) {
 /// Calls a waker: foreign code in the middle of ours, perhaps on a worker's own stack. Neither its panic, which the hook
 /// has reported, nor a cancellation of the task that runs it may pass through here.
 pub(crate) fn wake_quietly(waker: Waker) {
-    let outcome = catch_unwind(AssertUnwindSafe(|| cancel::shield(|| waker.wake())));
+    quietly(|| waker.wake());
+}
+
+/// Drops a waker that is not needed any more, in the same way: the caller may have a task to let go of, or a message.
+pub(crate) fn drop_quietly(waker: Waker) {
+    quietly(|| drop(waker));
+}
+
+fn quietly(f: impl FnOnce()) {
+    let outcome = catch_unwind(AssertUnwindSafe(|| cancel::shield(f)));
     if let Err(payload) = outcome {
         mem::forget(payload);
     }
