@@ -65,6 +65,9 @@ use node::Node;
 ///
 /// `wait`, `values` and `first_ok` resume the first panic.
 ///
+/// **A member must not wait for its own end**: the last one that runs by calling `next`, or any one by dropping the last
+/// handle of its group inside a [`blocking`](crate::blocking) call. Both wait for ever.
+///
 /// **Cost**: a spawn with one allocation more than [`fibra::spawn`](crate::spawn)'s. Ending and being taken takes a few
 /// instructions, however many tasks there are; a result's memory is freed when it is taken.
 ///
