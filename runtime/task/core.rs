@@ -48,10 +48,12 @@ pub(crate) struct ThreadCore {
     pub(crate) region: Cell<*const ()>,
     /// While this is above 0 no cancellation is delivered. The owner's alone.
     pub(crate) shield: Cell<u32>,
+    /// How many regions have been entered. The owner's alone.
+    pub(crate) entered: Cell<u32>,
 }
 
 // SAFETY: `state` and `refs` are atomics; the plain fields don't change, but for `ended`, which changes hands with the
-// claim, and for two that only the owner touches (see the fields).
+// claim, and for those that only the owner touches (see the fields).
 unsafe impl Sync for ThreadCore {}
 
 impl ThreadCore {
@@ -75,6 +77,7 @@ impl ThreadCore {
             ended: Cell::new(Ended::Woken),
             region: Cell::new(ptr::null()),
             shield: Cell::new(0),
+            entered: Cell::new(0),
         }
     }
 

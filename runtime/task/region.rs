@@ -33,6 +33,8 @@ pub(crate) struct Region {
     until: Option<Instant>,
     /// Under how many shields the region was entered.
     depth: u32,
+    /// Which one of its owner it is: another may come to lie at the same address.
+    number: u32,
     ended: AtomicBool,
 }
 
@@ -40,8 +42,12 @@ pub(crate) struct Region {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Over;
 
-/// The payload on its way to the region of this address.
-struct Unwinding(usize);
+/// The payload on its way to a region.
+#[derive(PartialEq, Eq)]
+struct Unwinding {
+    address: usize,
+    number: u32,
+}
 
 /// Runs `f` in a region until `deadline`. `core` is the running task's or thread's.
 ///
@@ -67,8 +73,10 @@ pub(crate) unsafe fn run<R, G>(
         deadline,
         until: [deadline, until(owner)].into_iter().flatten().min(),
         depth: owner.shield.get(),
+        number: owner.entered.get(),
         ended: AtomicBool::new(false),
     };
+    owner.entered.set(region.number.wrapping_add(1));
     owner.region.set(ptr::from_ref(&region).cast());
     let leave = Leave(&region);
     let outcome = {
@@ -76,8 +84,8 @@ pub(crate) unsafe fn run<R, G>(
         catch_unwind(AssertUnwindSafe(f))
     };
     drop(leave);
-    outcome.or_else(|payload| match payload.downcast_ref() {
-        Some(&Unwinding(address)) if address == ptr::from_ref(&region).addr() => Err(Over),
+    outcome.or_else(|payload| match payload.downcast_ref::<Unwinding>() {
+        Some(unwinding) if *unwinding == region.unwinding() => Err(Over),
         _ => resume_unwind(payload),
     })
 }
@@ -110,7 +118,11 @@ impl Region {
 
     /// What unwinds to this region.
     pub(crate) fn payload(&self) -> Box<dyn Any + Send> {
-        Box::new(Unwinding(ptr::from_ref(self).addr()))
+        Box::new(self.unwinding())
+    }
+
+    fn unwinding(&self) -> Unwinding {
+        Unwinding { address: ptr::from_ref(self).addr(), number: self.number }
     }
 
     fn is_over(&self, now: Option<Instant>) -> bool {
