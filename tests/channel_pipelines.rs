@@ -26,7 +26,8 @@ impl Network {
         let mut parts = self.parts.lock().unwrap();
         let join: Box<dyn FnOnce() + Send> = if self.mixed && parts.len() % 3 == 2 {
             let thread = std::thread::spawn(part);
-            Box::new(|| thread.join().unwrap())
+            // Not from the worker itself: other parts may live there that the thread waits for.
+            Box::new(|| fibra::blocking(|| thread.join().unwrap()))
         } else {
             let task = spawn(part);
             Box::new(|| task.join().unwrap())
