@@ -245,7 +245,7 @@ fn a_handle_may_move_between_threads_while_it_is_polled() {
         assert!(poll(&mut task, &calls).is_pending());
         let waiter = std::thread::spawn(move || block_on(poll_fn(|cx| Pin::new(&mut task).poll(cx))));
         sender.send(()).unwrap();
-        waiter.join().unwrap().unwrap().unwrap();
+        fibra::blocking(|| waiter.join()).unwrap().unwrap().unwrap();
         assert_eq!(Arc::strong_count(&calls), 1);
     });
 }
