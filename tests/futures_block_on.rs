@@ -1,6 +1,8 @@
 //! `block_on`: no wake is lost, none is taken from others, and the future is dropped once.
 #![cfg(feature = "futures")]
 
+#[path = "support/futures.rs"]
+mod futures;
 mod support;
 
 use std::future::{pending, poll_fn, ready};
@@ -10,14 +12,11 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use fibra::{Builder, Cancelled, block_on, thread};
+use fibra::{Cancelled, block_on, thread};
+use futures::on_workers;
 use futures_channel::{mpsc, oneshot};
 use futures_util::{SinkExt, StreamExt};
 use support::{Drops, message, wait_until, within_patience};
-
-fn on_workers<T: Send + 'static>(workers: usize, f: impl FnOnce() -> T + Send + 'static) -> T {
-    within_patience(move || Builder::new().workers(workers).run(f).unwrap())
-}
 
 /// Runs `f` in a task of one worker, of two, and on a plain thread.
 fn everywhere(f: impl Fn() + Send + Sync + Copy + 'static) {

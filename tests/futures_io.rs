@@ -1,40 +1,22 @@
 //! `Async`: sockets and pipes under `futures_io`'s traits.
 #![cfg(feature = "futures")]
 
+#[path = "support/futures.rs"]
+mod futures;
 mod support;
 
 use std::io::{self, Read, Write};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use fibra::futures::Async;
 use fibra::io::{Source, pipe};
 use fibra::net::{TcpListener, TcpStream, UnixStream};
 use fibra::{Builder, Cancelled, block_on};
+use futures::{Calls, on_workers};
 use futures_util::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use support::{wait_until, within_patience};
-
-fn on_workers<T: Send + 'static>(workers: usize, f: impl FnOnce() -> T + Send + 'static) -> T {
-    within_patience(move || Builder::new().workers(workers).run(f).unwrap())
-}
-
-/// Counts its calls.
-#[derive(Default)]
-struct Calls(AtomicUsize);
-
-impl Wake for Calls {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-impl Calls {
-    fn get(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-}
 
 fn poll_read<S: AsyncRead + Unpin>(
     stream: &mut S,

@@ -1,40 +1,23 @@
 //! `JoinHandle` as a future: the result comes once, and the last waker is the one that is called.
 #![cfg(feature = "futures")]
 
+#[path = "support/futures.rs"]
+mod futures;
 mod support;
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use fibra::{Builder, Cancelled, JoinHandle, block_on, thread};
+use fibra::{Cancelled, JoinHandle, block_on, thread};
+use futures::{Calls, on_workers};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use support::{Counted, Drops, message, wait_until, within_patience};
-
-fn on_workers<T: Send + 'static>(workers: usize, f: impl FnOnce() -> T + Send + 'static) -> T {
-    within_patience(move || Builder::new().workers(workers).run(f).unwrap())
-}
-
-/// Counts its calls.
-#[derive(Default)]
-struct Calls(AtomicUsize);
-
-impl Wake for Calls {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-impl Calls {
-    fn get(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-}
 
 fn poll<T>(handle: &mut JoinHandle<T>, calls: &Arc<Calls>) -> Poll<thread::Result<T>> {
     let waker = Waker::from(calls.clone());

@@ -1,39 +1,21 @@
 //! Receivers as futures and streams: every message comes once, also when futures are dropped or forgotten.
 #![cfg(feature = "futures")]
 
+#[path = "support/futures.rs"]
+mod futures;
 mod support;
 
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use fibra::channel::{self, RecvError, broadcast, oneshot, watch};
 use fibra::{Builder, block_on};
+use futures::{Calls, on_workers};
 use futures_util::future::{Either, join_all, select};
 use futures_util::stream::{FuturesUnordered, StreamExt, select_all};
 use support::{Drops, wait_until, within_patience};
-
-fn on_workers<T: Send + 'static>(workers: usize, f: impl FnOnce() -> T + Send + 'static) -> T {
-    within_patience(move || Builder::new().workers(workers).run(f).unwrap())
-}
-
-/// Counts its calls.
-#[derive(Default)]
-struct Calls(AtomicUsize);
-
-impl Wake for Calls {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-impl Calls {
-    fn get(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-}
 
 fn poll<F: Future + Unpin>(future: &mut F, calls: &Arc<Calls>) -> Poll<F::Output> {
     let waker = Waker::from(calls.clone());

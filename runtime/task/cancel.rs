@@ -38,7 +38,7 @@ impl std::error::Error for Cancelled {}
 
 /// Turns a payload in flight into the public one, and leaves every other payload alone.
 pub(crate) fn public_payload(payload: Box<dyn Any + Send>) -> Box<dyn Any + Send> {
-    if unwind::is_ours(&*payload) { Box::new(Cancelled) } else { payload }
+    if is_cancellation(&*payload) { Box::new(Cancelled) } else { payload }
 }
 
 /// Whether this is the payload of a cancellation in flight, or of an unwinding to a region.
