@@ -6,13 +6,13 @@ use crate::util::abort;
 
 /// Where sent messages lie until they are received.
 pub(crate) trait Buffer<T>: Default {
-    /// Whether a full buffer can be helped by more room; else only a pop helps.
-    const GROWS: bool;
+    /// Whether it takes any number of messages, so that no sender ever waits.
+    const ENDLESS: bool;
 
     fn len(&self) -> usize;
     /// Whether a push needs a pop or an [`add`](Self::add) first.
     fn is_full(&self) -> bool;
-    /// Whether there is room for one more message than `reserved`. A buffer that grows is never reserved in.
+    /// Whether there is room for one more message than `reserved`. An endless buffer is never reserved in.
     fn has_room_besides(&self, reserved: usize) -> bool;
     fn push(&mut self, message: T);
     fn pop(&mut self) -> Option<T>;
@@ -20,10 +20,14 @@ pub(crate) trait Buffer<T>: Default {
     type Room;
     /// Makes room without an allocation, where that is possible.
     fn reuse(&mut self) -> bool;
-    /// Allocates, so call it without the lock.
-    fn more_room() -> Self::Room;
+    /// How much room would help a full buffer; `None` if only a pop helps.
+    fn growth(&self) -> Option<usize>;
+    /// Allocates so much, so call it without the lock.
+    fn more_room(places: usize) -> Self::Room;
     /// What comes back is to be freed without the lock.
     fn add(&mut self, room: Self::Room) -> Option<Self::Room>;
+    /// Makes room for a message of a sender who waits, and so is called with the lock: after a pop, if that has not.
+    fn make_room(&mut self) -> bool;
 }
 
 /// The whole buffer of a channel for one message.
@@ -38,7 +42,7 @@ impl<T> Default for Single<T> {
 /// What a buffer of fixed size answers.
 macro_rules! does_not_grow {
     () => {
-        const GROWS: bool = false;
+        const ENDLESS: bool = false;
         type Room = ();
 
         #[inline]
@@ -46,10 +50,20 @@ macro_rules! does_not_grow {
             false
         }
 
-        fn more_room() {}
+        #[inline]
+        fn growth(&self) -> Option<usize> {
+            None
+        }
+
+        fn more_room(_places: usize) {}
 
         fn add(&mut self, (): ()) -> Option<()> {
             abort("a bounded channel does not grow");
+        }
+
+        #[inline]
+        fn make_room(&mut self) -> bool {
+            false
         }
     };
 }
@@ -109,7 +123,7 @@ impl<T> Buffer<T> for Ring<T> {
 }
 
 impl<T> Buffer<T> for Segments<T> {
-    const GROWS: bool = true;
+    const ENDLESS: bool = true;
 
     #[inline]
     fn len(&self) -> usize {
@@ -143,11 +157,22 @@ impl<T> Buffer<T> for Segments<T> {
         Segments::reuse(self)
     }
 
-    fn more_room() -> Segment<T> {
-        Segments::segment()
+    #[inline]
+    fn growth(&self) -> Option<usize> {
+        Some(Segments::growth(self))
+    }
+
+    fn more_room(places: usize) -> Segment<T> {
+        Segments::segment(places)
     }
 
     fn add(&mut self, room: Segment<T>) -> Option<Segment<T>> {
         Segments::add(self, room)
+    }
+
+    /// Nobody waits.
+    #[inline]
+    fn make_room(&mut self) -> bool {
+        false
     }
 }

@@ -205,13 +205,13 @@ impl<T, B: Buffer<T>> Channel<T, B> {
                 drop(state);
                 return Ok(());
             }
-            if !B::GROWS {
+            let Some(places) = state.buffer.growth() else {
                 return self.send_wait(state, message, limit, wakes);
-            }
+            };
             // Neither the allocation nor its failure belongs under the lock; then look again.
             drop(state);
             drop(wakes);
-            let room = B::more_room();
+            let room = B::more_room(places);
             state = self.state.lock();
             // Somebody else may have made room meanwhile, or the receivers may have gone.
             let superfluous = if state.buffer.is_full() && !state.intake.is_closed() {
@@ -416,6 +416,14 @@ impl<T, B: Buffer<T>> Channel<T, B> {
         self.senders.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Makes a sender if there is one.
+    #[allow(dead_code, reason = "for mailboxes alone")]
+    pub(crate) fn try_add_sender(&self) -> bool {
+        // Relaxed: as in `add_sender`.
+        let add = |senders| if senders == 0 { None } else { Some(senders + 1) };
+        self.senders.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
+    }
+
     pub(crate) fn add_receiver(&self) {
         // Relaxed: as in `add_sender`.
         self.receivers.fetch_add(1, Ordering::Relaxed);
@@ -427,6 +435,10 @@ impl<T, B: Buffer<T>> Channel<T, B> {
         // were sent under the lock would do as well.
         if self.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
             let mut state = self.state.lock();
+            // Somebody may have reopened the channel meanwhile.
+            if self.senders.load(Ordering::Relaxed) > 0 {
+                return;
+            }
             state.senders_gone = true;
             let mut wakes = Wakes::new();
             wakes.append(state.receivers.claim_all(Selected::Closed));
@@ -462,7 +474,7 @@ impl<T, B: Buffer<T>> State<T, B> {
     /// Lets waiting senders have the room that there is.
     #[inline]
     pub(super) fn admit(&mut self, wakes: &mut Wakes) {
-        while !self.senders.is_empty() && self.has_room() {
+        while !self.senders.is_empty() && (self.has_room() || self.buffer.make_room()) {
             let Some(sender) = claim_partner(&mut self.senders, wakes) else { return };
             if sender.packet().role == Role::Message {
                 // SAFETY: a sender of this channel, which waits with its message; we have claimed it.
@@ -477,7 +489,7 @@ impl<T, B: Buffer<T>> State<T, B> {
     /// The invariants at the head of this struct, as far as waits that have ended but not left yet don't blur them.
     pub(super) fn check(&self) {
         debug_assert!(self.receivers.is_empty() || self.buffer.len() == 0);
-        debug_assert!(self.senders.is_empty() || B::GROWS || !self.has_room());
+        debug_assert!(self.senders.is_empty() || B::ENDLESS || !self.has_room());
         debug_assert!(!self.intake.is_closed() || self.senders.is_empty() && self.buffer.len() == 0);
         debug_assert!(!self.senders_gone || self.receivers.is_empty());
     }

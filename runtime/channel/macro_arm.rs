@@ -11,12 +11,15 @@ use std::ptr;
 use std::time::Duration;
 
 use super::arm::{Arm, Entry, Token};
+use super::buffer::Buffer;
+use super::core::Channel;
 use super::error::{RecvError, SendError};
 use super::limit::Limit;
 use super::packet::Slot;
 use super::receiver::Receiver;
 use super::run::{self, Mode, wait_for_nothing};
 use super::sender::Sender;
+use super::sides::RecvSide;
 
 /// What a message can be received from in a `recv` arm.
 pub trait Receive {
@@ -97,6 +100,20 @@ impl<T> Receive for Receiver<T> {
 #[inline]
 pub fn send_arm<T>(sender: &Sender<T>) -> SendArm<'_, T> {
     SendArm { sender }
+}
+
+impl<'a, M> RecvArm<'a, M, Result<M, RecvError>> {
+    /// The receiving end of a channel.
+    #[inline]
+    pub(crate) fn of<B: Buffer<M>>(channel: &'a Channel<M, B>) -> Self {
+        // SAFETY: the arm receives an `M`; with this token there is one in the slot, and it is taken once.
+        unsafe {
+            RecvArm::new(RecvSide::of(channel), |token, slot| match token {
+                Token::Message => Ok(slot.take()),
+                _ => Err(RecvError),
+            })
+        }
+    }
 }
 
 impl<'a, M, O> RecvArm<'a, M, O> {

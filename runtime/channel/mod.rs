@@ -56,6 +56,8 @@ mod given;
 mod iter;
 mod limit;
 mod macro_arm;
+#[allow(dead_code, reason = "for mailboxes alone")]
+mod mail;
 #[cfg(all(test, fibra_loom))]
 mod model;
 pub mod oneshot;
@@ -74,12 +76,17 @@ mod sides;
 mod tests;
 pub mod watch;
 
+#[allow(unused_imports, reason = "for mailboxes")]
+pub(crate) use self::{
+    core::Channel,
+    limit::{Forever, Limit, Until},
+    macro_arm::{Receive, RecvArm},
+    mail::Mail,
+};
 pub use error::{
     ReadyTimeoutError, RecvError, RecvTimeoutError, SelectTimeoutError, SendError, SendTimeoutError,
     TryReadyError, TryRecvError, TrySelectError, TrySendError,
 };
-#[cfg(feature = "futures")]
-pub(crate) use macro_arm::Receive;
 #[cfg(feature = "futures")]
 pub(crate) use polled::Polled;
 

@@ -25,13 +25,11 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::arm::{Arm, Token};
 use super::buffer::Single;
 use super::core::Channel;
 use super::error::{RecvError, RecvTimeoutError, SendError, TryRecvError};
 use super::limit::{Forever, Limit};
 use super::macro_arm::{Receive, RecvArm};
-use super::sides::RecvSide;
 
 /// Makes a channel for one message.
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
@@ -108,14 +106,7 @@ impl<T> Receive for Receiver<T> {
     type Error = RecvError;
 
     fn recv_arm(&self) -> RecvArm<'_, T, Result<T, RecvError>> {
-        let arm: &dyn Arm = RecvSide::of(&*self.0);
-        // SAFETY: the arm receives a `T`; with this token there is one in the slot, and it is taken once.
-        unsafe {
-            RecvArm::new(arm, |token, slot| match token {
-                Token::Message => Ok(slot.take()),
-                _ => Err(RecvError),
-            })
-        }
+        RecvArm::of(&*self.0)
     }
 }
 

@@ -53,6 +53,18 @@ impl<T> Ring<T> {
         self.len += 1;
     }
 
+    /// Adds a message before all others.
+    pub(crate) fn push_front(&mut self, message: T) {
+        assert!(!self.is_full(), "pushed into a full ring");
+        let index = if self.head == 0 { self.slots.len() - 1 } else { self.head - 1 };
+        debug_assert!(index < self.slots.len());
+        // SAFETY: a ring that is not full has slots, and `head` is below their number, so `index` is too; the one before
+        // `head` is not initialised unless all are.
+        unsafe { self.slots.get_unchecked_mut(index) }.write(message);
+        self.head = index;
+        self.len += 1;
+    }
+
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<T> {
         if self.len == 0 {

@@ -10,7 +10,7 @@
 //! Rejected: one ring that doubles, or a growing list of segments. Moving a million messages, or the list of their
 //! segments, under the channel's spin lock would stop everybody else for milliseconds.
 
-use std::collections::LinkedList;
+use std::collections::{LinkedList, VecDeque};
 use std::mem::{self, ManuallyDrop};
 
 use super::ring::Ring;
@@ -19,30 +19,45 @@ use super::ring::Ring;
 pub(crate) struct Segments<T> {
     // Every message in `front` is older than those in `middle`, and those are older than the ones in `back`.
     // In this order, so that discarded messages are dropped in the order of their sending.
+    // No ring in the middle is empty.
     front: Ring<T>,
     middle: LinkedList<Ring<T>>,
     back: Ring<T>,
-    /// An empty segment for the next growth: a queue that grows and shrinks allocates nothing.
-    spare: Option<Segment<T>>,
+    /// How many messages are in the middle.
+    middle_len: usize,
+    /// Empty, or an empty segment for the next growth: a queue that grows and shrinks allocates nothing.
+    spare: Segment<T>,
 }
 
-/// One segment, in a list of its own: linking it into another list allocates nothing.
+/// Segments in a list of their own: linking it into another list allocates nothing.
 pub(crate) type Segment<T> = LinkedList<Ring<T>>;
 
 impl<T> Segments<T> {
     /// How many messages a segment holds: about 2 KiB of them, but not so few that the list outweighs them.
-    const SEGMENT: usize = {
-        let size = if size_of::<T>() == 0 { 1 } else { size_of::<T>() };
-        match 2048 / size {
-            0..4 => 4,
-            64.. => 64,
-            fitting => fitting,
-        }
+    const SEGMENT: usize = match 2048 / Self::SIZE {
+        0..4 => 4,
+        64.. => 64,
+        fitting => fitting,
     };
 
+    /// How many the first one holds, each further one twice as many: most mailboxes hold few.
+    const FIRST: usize = match 128 / Self::SIZE {
+        0 => 1,
+        4.. => 4,
+        fitting => fitting,
+    };
+
+    const SIZE: usize = if size_of::<T>() == 0 { 1 } else { size_of::<T>() };
+
+    /// How large the next segment is to be.
+    #[inline]
+    pub(crate) fn growth(&self) -> usize {
+        (2 * self.front.capacity().max(self.back.capacity())).clamp(Self::FIRST, Self::SEGMENT)
+    }
+
     /// A segment for [`add`](Self::add), which the caller makes outside of its lock.
-    pub(crate) fn segment() -> Segment<T> {
-        LinkedList::from([Ring::new(Self::SEGMENT)])
+    pub(crate) fn segment(places: usize) -> Segment<T> {
+        LinkedList::from([Ring::new(places)])
     }
 
     /// Gives the queue room for more messages. What comes back is to be freed outside of the lock.
@@ -53,7 +68,7 @@ impl<T> Segments<T> {
         if ring.len() == 0 {
             return Some(segment);
         }
-        debug_assert!(ring.is_full());
+        self.middle_len += ring.len();
         self.middle.append(&mut segment);
         None
     }
@@ -66,19 +81,19 @@ impl<T> Segments<T> {
 
     /// Grows without an allocation, if there is a segment left from before.
     pub(crate) fn reuse(&mut self) -> bool {
-        match self.spare.take() {
-            Some(spare) => {
-                let left = self.add(spare);
-                debug_assert!(left.is_none(), "a full back has messages");
-                true
-            }
-            None => false,
+        if self.front.len() == 0 && self.middle_len == 0 {
+            mem::swap(&mut self.front, &mut self.back);
+        } else {
+            let spare = mem::take(&mut self.spare);
+            let left = self.add(spare);
+            debug_assert!(left.is_none(), "a full back has messages");
         }
+        !self.back.is_full()
     }
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.front.len() + self.middle.len() * Self::SEGMENT + self.back.len()
+        self.front.len() + self.middle_len + self.back.len()
     }
 
     #[inline]
@@ -88,31 +103,98 @@ impl<T> Segments<T> {
 
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<T> {
-        if self.front.len() == 0 {
-            self.refill_front();
-        }
-        self.front.pop()
+        self.oldest().pop()
     }
 
-    fn refill_front(&mut self) {
-        if self.middle.is_empty() {
-            return mem::swap(&mut self.front, &mut self.back);
+    /// The ring with the oldest message.
+    #[inline]
+    fn oldest(&mut self) -> &mut Ring<T> {
+        if self.front.len() == 0 {
+            if self.middle_len == 0 {
+                return &mut self.back;
+            }
+            self.refill_front();
         }
+        &mut self.front
+    }
+
+    #[inline(never)]
+    fn refill_front(&mut self) {
         let rest = self.middle.split_off(1);
         let mut oldest = mem::replace(&mut self.middle, rest);
         if let Some(ring) = oldest.front_mut() {
+            self.middle_len -= ring.len();
             mem::swap(&mut self.front, ring);
-            // The former front is as large as any segment, or it is the first and has no slots.
-            if ring.capacity() != 0 {
-                self.spare = Some(oldest);
+            // Smaller ones are not worth keeping: the next one is larger.
+            if ring.capacity() == Self::SEGMENT {
+                self.spare = oldest;
             }
         }
+    }
+
+    /// Puts messages before all others, if there is room for them.
+    ///
+    /// # Errors
+    ///
+    /// If there is not: they are to be [packed](Self::pack) and [put in front](Self::prepend).
+    pub(crate) fn restore(&mut self, messages: &mut VecDeque<T>) -> Result<(), ()> {
+        if messages.len() > Self::SEGMENT {
+            return Err(());
+        }
+        let oldest = self.oldest();
+        if oldest.capacity() - oldest.len() < messages.len() {
+            return Err(());
+        }
+        while let Some(message) = messages.pop_back() {
+            oldest.push_front(message);
+        }
+        Ok(())
+    }
+
+    /// Segments full of messages. Allocates; the lock is not needed.
+    pub(crate) fn pack(mut messages: VecDeque<T>) -> Segment<T> {
+        let mut packed = LinkedList::new();
+        while !messages.is_empty() {
+            let mut ring = Ring::new(messages.len().min(Self::SEGMENT));
+            while !ring.is_full()
+                && let Some(message) = messages.pop_front()
+            {
+                ring.push(message);
+            }
+            packed.push_back(ring);
+        }
+        packed
+    }
+
+    /// Puts packed messages before all others. What comes back is to be freed outside of the lock.
+    pub(crate) fn prepend(&mut self, mut packed: Segment<T>, len: usize) -> Segment<T> {
+        let Some(first) = packed.front_mut() else { return packed };
+        // The first packed ring becomes the front. Its place in the list goes to the former front.
+        mem::swap(&mut self.front, first);
+        self.middle_len += len - self.front.len() + first.len();
+        let first_is_empty = first.len() == 0;
+        let mut others = packed.split_off(1);
+        if first_is_empty {
+            others.append(&mut self.middle);
+            self.middle = others;
+            return packed;
+        }
+        others.append(&mut packed);
+        others.append(&mut self.middle);
+        self.middle = others;
+        packed
     }
 }
 
 impl<T> Default for Segments<T> {
     fn default() -> Self {
-        Self { front: Ring::default(), middle: LinkedList::new(), back: Ring::default(), spare: None }
+        Self {
+            front: Ring::default(),
+            middle: LinkedList::new(),
+            back: Ring::default(),
+            middle_len: 0,
+            spare: LinkedList::new(),
+        }
     }
 }
 
@@ -135,7 +217,7 @@ mod tests {
 
     fn push(queue: &mut Segments<usize>, message: usize) {
         if queue.is_full() && !queue.reuse() {
-            queue.add(Segments::segment());
+            queue.add(Segments::segment(queue.growth()));
         }
         queue.push(message);
     }
@@ -170,7 +252,7 @@ mod tests {
         let mut added = 0;
         for message in 0..10_000 {
             if queue.is_full() && !queue.reuse() {
-                queue.add(Segments::segment());
+                queue.add(Segments::segment(queue.growth()));
                 added += 1;
             }
             queue.push(message);

@@ -182,7 +182,7 @@ unsafe impl<T, B: Buffer<T>> Arm for SendSide<T, B> {
         if state.intake.is_closed() {
             return Poll::Ready(Token::Closed);
         }
-        if B::GROWS {
+        if B::ENDLESS {
             return Poll::Ready(Token::Open);
         }
         if state.has_room() {
@@ -198,7 +198,7 @@ unsafe impl<T, B: Buffer<T>> Arm for SendSide<T, B> {
     unsafe fn is_ready(&self) -> bool {
         // SAFETY: by the contract.
         let state = unsafe { self.state() };
-        state.intake.is_closed() || B::GROWS || state.has_room() || has_partner(&state.receivers)
+        state.intake.is_closed() || B::ENDLESS || state.has_room() || has_partner(&state.receivers)
     }
 
     unsafe fn enqueue(&self, node: &Node) {
