@@ -40,7 +40,7 @@
 //!
 //! In reading order: `os` and `util` below everything, then `stack`, [`task`], `time`, `poll`, `sched`, [`sync`],
 //! [`channel`], [`thread`], [`cancel`], `group`, and std's shapes: [`io`], [`net`], [`fs`], [`process`], [`signal`]; then
-//! what is built on all of it: [`pool`], and `futures` if its feature is on. A file uses only its own layer and those
+//! what is built on all of it: [`pool`], [`actor`], and `futures` if its feature is on. A file uses only its own layer and those
 //! before it.
 
 #![deny(unsafe_op_in_unsafe_fn)]
@@ -79,6 +79,8 @@ pub mod process;
 pub mod signal;
 
 pub mod pool;
+
+pub mod actor;
 
 #[cfg(feature = "futures")]
 pub mod futures;

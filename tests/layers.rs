@@ -33,6 +33,7 @@ const LAYERS: &[&[&str]] = &[
     // std's shapes, which serve each other: files come from pools, `io::copy` knows sockets, processes have pipes.
     &["io", "net", "fs", "process", "signal"],
     &["pool"],
+    &["actor"],
     &["futures"],
     // Pages of documentation, without code.
     &["guide"],

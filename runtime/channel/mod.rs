@@ -56,7 +56,6 @@ mod given;
 mod iter;
 mod limit;
 mod macro_arm;
-#[allow(dead_code, reason = "for mailboxes alone")]
 mod mail;
 #[cfg(all(test, fibra_loom))]
 mod model;
@@ -76,7 +75,6 @@ mod sides;
 mod tests;
 pub mod watch;
 
-#[allow(unused_imports, reason = "for mailboxes")]
 pub(crate) use self::{
     core::Channel,
     limit::{Forever, Limit, Until},

@@ -81,6 +81,11 @@ impl<T> Receiver<T> {
         self.0.recv(Forever).map_err(|_| RecvError)
     }
 
+    #[inline]
+    pub(crate) fn recv_within(&self, limit: Limit) -> Result<T, RecvTimeoutError> {
+        self.0.recv(limit)
+    }
+
     /// As [`recv`](Self::recv), but parks for at most `timeout`.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use super::blocking::current_runtime;
 use super::builder::Builder;
 use super::runtime::{Handle, Runtime};
 use super::shared::Shared;
-use super::spawn::spawn_without_handle;
+use super::spawn::{Options, WhenStopping, spawn_without_handle};
 use super::worker::Worker;
 use crate::poll::Selector;
 
@@ -76,7 +76,9 @@ pub(crate) fn with_current<R>(f: impl FnOnce(&Arc<Shared>) -> R) -> io::Result<R
 /// Where the task can't be created, as [`spawn`](crate::spawn) does.
 pub(crate) fn spawn_detached<F: FnOnce() + Send + 'static>(f: F) {
     // SAFETY: the closure is `Send` and borrows nothing.
-    let spawned = with_current(|shared| unsafe { spawn_without_handle(shared, f) });
+    let spawned = with_current(|shared| unsafe {
+        spawn_without_handle(shared, Options::default(), WhenStopping::Cancel, f)
+    });
     if let Err(error) = spawned.and_then(|created| created) {
         panic!("failed to spawn a task: {error}");
     }

@@ -32,5 +32,5 @@ pub(crate) use global::selector_for_future;
 pub(crate) use global::{current_selector, spawn_detached, with_current};
 pub use pool::BlockingStats;
 pub use runtime::{Handle, Runtime};
-pub(crate) use spawn::{Options, Place, WhenStopping, spawn};
+pub(crate) use spawn::{Options, Place, WhenStopping, spawn, spawn_without_handle};
 pub(crate) use worker::Worker;

@@ -1,6 +1,7 @@
 //! The one place that creates tasks.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,6 +21,8 @@ use crate::task::local_owner;
 #[derive(Default)]
 pub(crate) struct Options {
     pub(crate) name: Option<Box<str>>,
+    /// The identifier, if the spawner has taken it already.
+    pub(crate) id: Option<NonZeroU64>,
     /// Stack size in bytes; `None` is the runtime's.
     pub(crate) stack_size: Option<usize>,
     pub(crate) place: Place,
@@ -71,20 +74,24 @@ pub(crate) unsafe fn spawn<F: FnOnce() -> T, T>(
     let created = unsafe { create(shared, options, false, f) }?;
     // SAFETY: the task was allocated with this result type, not detached, and this is its only handle.
     let handle = unsafe { TaskHandle::new(created.task) };
-    if created.refused && when_stopping == WhenStopping::Fail {
-        return Err(io::Error::other("the runtime is shutting down and takes no new tasks"));
-    }
+    created.check(when_stopping)?;
     Ok(handle)
 }
 
-/// Spawns a task whose result nobody wants. In a runtime that is ending its closure is dropped.
+/// Spawns a task whose result nobody wants. In a runtime that is ending its closure is dropped, whatever is returned.
 ///
 /// # Safety
 ///
 /// As for [`spawn`].
-pub(crate) unsafe fn spawn_without_handle<F: FnOnce() -> T, T>(shared: &Arc<Shared>, f: F) -> io::Result<()> {
+pub(crate) unsafe fn spawn_without_handle<F: FnOnce() -> T, T>(
+    shared: &Arc<Shared>,
+    options: Options,
+    when_stopping: WhenStopping,
+    f: F,
+) -> io::Result<()> {
     // SAFETY: passed on to our caller.
-    unsafe { create(shared, Options::default(), true, f) }.map(drop)
+    let created = unsafe { create(shared, options, true, f) }?;
+    created.check(when_stopping)
 }
 
 /// A task that [`create`] has made.
@@ -93,6 +100,15 @@ struct Created {
     task: TaskPtr,
     /// The runtime ends and did not take it: its closure has been dropped, its result says `Cancelled`.
     refused: bool,
+}
+
+impl Created {
+    fn check(&self, when_stopping: WhenStopping) -> io::Result<()> {
+        if self.refused && when_stopping == WhenStopping::Fail {
+            return Err(io::Error::other("the runtime is shutting down and takes no new tasks"));
+        }
+        Ok(())
+    }
 }
 
 /// # Safety
@@ -156,7 +172,7 @@ unsafe fn create_cell<F: FnOnce() -> T, T>(
             return Err(error);
         }
     };
-    let spec = Spec { name: options.name, class, detached, schedule };
+    let spec = Spec { name: options.name, id: options.id, class, detached, schedule };
     // SAFETY: passed on to our caller.
     let task = unsafe {
         match admission {

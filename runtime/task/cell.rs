@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::mem::ManuallyDrop;
+use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::thread;
@@ -30,6 +31,8 @@ struct TaskCell<F, T> {
 /// What [`allocate`] needs to know of a task beside its closure.
 pub(crate) struct Spec {
     pub(crate) name: Option<Box<str>>,
+    /// An identifier that [`next_id`](current::next_id) has given; else it is asked now.
+    pub(crate) id: Option<NonZeroU64>,
     pub(crate) class: Class,
     /// No handle will be made: the result is dropped when the task ends.
     pub(crate) detached: bool,
@@ -46,8 +49,9 @@ pub(crate) struct Spec {
 pub(crate) unsafe fn allocate<F: FnOnce() -> T, T>(spec: Spec, f: F) -> TaskPtr {
     // First, so that the compiler can build the cell in its place.
     let cell = cells::make::<TaskCell<F, T>>();
+    let id = spec.id.unwrap_or_else(current::next_id);
     let refs = if spec.detached { 1 } else { 2 };
-    let core = ThreadCore::new(spec.schedule, free::<F, T>, refs, current::next_id(), spec.name, true);
+    let core = ThreadCore::new(spec.schedule, free::<F, T>, refs, id, spec.name, true);
     let header = Header::new(core, vtable::<F, T>(), spec.class, spec.detached);
     let content = UnsafeCell::new(Content::<F, T> { closure: ManuallyDrop::new(f) });
     // SAFETY: the memory is ours, and large enough.

@@ -102,6 +102,8 @@ pub(crate) struct Header {
     pub(crate) wait: Cell<WaitInfo>,
     /// The task-local values, once there are some.
     pub(crate) locals: Place,
+    /// The actor that the task is, as the layer `actor` knows it; null if it is none. This layer only keeps it.
+    pub(crate) actor: Cell<*const ()>,
     pub(crate) join: JoinWord,
     pub(crate) vtable: &'static TaskVTable,
     /// Where the home worker is asked to take its turn back; set when the task starts.
@@ -143,6 +145,7 @@ impl Header {
             wait: Cell::new(WaitInfo { reason: Reason::None, object: ptr::null() }),
             started: Links { prev: Cell::new(ptr::null()), next: Cell::new(ptr::null()) },
             locals: Cell::new(None),
+            actor: Cell::new(ptr::null()),
             join: JoinWord::new(detached),
             reserved: Cell::new(None),
         }

@@ -104,6 +104,7 @@ impl Builder {
     pub(super) fn options(self) -> Options {
         Options {
             name: self.name.map(String::into_boxed_str),
+            id: None,
             stack_size: self.stack_size,
             place: self.worker.map_or(Place::Anywhere, Place::Worker),
             passing: 0,

@@ -147,7 +147,7 @@ mod tests {
         unsafe fn never(_: NonNull<ThreadCore>) {
             unreachable!("no test schedules a task")
         }
-        let spec = || Spec { name: None, class: Class::DEFAULT, detached: true, schedule: never };
+        let spec = || Spec { name: None, id: None, class: Class::DEFAULT, detached: true, schedule: never };
         // SAFETY: the closures are `Send`, `'static` and never run.
         (0..n).map(|_| unsafe { allocate(spec(), || ()) }).collect()
     }

@@ -1,0 +1,208 @@
+//! The control block of an actor: whether it lives, how it can be ended, and who is to be told.
+//!
+//! | stage | the task | left by |
+//! | --- | --- | --- |
+//! | unstarted | is a closure in a queue | `start`, on the task's own stack; `end`, if it is never run |
+//! | running | runs; its core is known | `end` |
+//! | ended | is about to return, or has; the reason is final | nobody |
+//!
+//! An exit signal does two things under the lock: it notes the reason, and gets the core of a running task, to cancel it
+//! afterwards. A task that is not running yet looks for a reason in `start`. The first reason stays, but a kill replaces
+//! any other. `end` has the last word: the actor's own outcome, or the noted reason if it was cancelled.
+//!
+//! Whoever wants to be told of the end puts himself in under the lock, or finds the actor ended; `end` takes them all
+//! out in the same critical section that makes the stage `ended`. So everybody is told once.
+//!
+//! The lock is held for some instructions that neither park nor run foreign code, and never two at once.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::links::Links;
+use super::reason::ExitReason;
+use crate::cancel::Token;
+use crate::task::core::CoreRef;
+
+/// Tells somebody of the end; called on the ending actor's stack.
+pub(super) type Watcher = Box<dyn FnOnce(&ExitReason) + Send>;
+
+/// See the head of this file. `P` is what refers to an actor.
+pub(super) struct Control<P> {
+    id: NonZeroU64,
+    name: Option<Box<str>>,
+    life: Mutex<Life<P>>,
+    /// The actor whose answer this one waits for; 0 if it doesn't. For the reports of others.
+    asks: AtomicU64,
+}
+
+struct Life<P> {
+    stage: Stage,
+    /// Why it is to end, while it has not; then why it has.
+    reason: Option<ExitReason>,
+    relations: Option<Box<Relations<P>>>,
+}
+
+enum Stage {
+    Unstarted,
+    Running(CoreRef),
+    Ended,
+}
+
+/// What few actors have. Made at the first use.
+pub(super) struct Relations<P> {
+    pub(super) links: Links<P>,
+    /// By the numbers that they were given.
+    pub(super) watchers: BTreeMap<NonZeroU64, Watcher>,
+    pub(super) names: Vec<Arc<str>>,
+    /// Ends what the actor does shielded from cancellation at its end.
+    last_act: Option<Token>,
+}
+
+/// What an exit signal met.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Ended(pub(super) ExitReason);
+
+impl<P> Control<P> {
+    pub(super) fn new(id: NonZeroU64, name: Option<Box<str>>) -> Self {
+        let life = Life { stage: Stage::Unstarted, reason: None, relations: None };
+        Self { id, name, life: Mutex::new(life), asks: AtomicU64::new(0) }
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.id.get()
+    }
+
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Life<P>> {
+        // Nothing in here panics half-way, whoever poisons it.
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The task runs now. False if it is to end at once.
+    pub(super) fn start(&self, core: CoreRef) -> bool {
+        let mut life = self.lock();
+        life.stage = Stage::Running(core);
+        life.reason.is_none()
+    }
+
+    /// Why the actor has ended; `None` while it has not.
+    pub(super) fn reason(&self) -> Option<ExitReason> {
+        let life = self.lock();
+        match life.stage {
+            Stage::Ended => life.reason.clone(),
+            _ => None,
+        }
+    }
+
+    /// Ends the actor at its current or next park, for this reason.
+    pub(super) fn doom(&self, reason: ExitReason) {
+        let kill = reason == ExitReason::Killed;
+        let mut life = self.lock();
+        if matches!(life.stage, Stage::Ended) {
+            return;
+        }
+        // Not dropped under the lock: the text of a reason is freed by its last owner.
+        let _replaced = match life.reason {
+            Some(_) if !kill => return,
+            _ => life.reason.replace(reason),
+        };
+        let core = match &life.stage {
+            Stage::Running(core) => Some(core.clone()),
+            _ => None,
+        };
+        let last_act = life.relations.as_ref().filter(|_| kill).and_then(|all| all.last_act.clone());
+        drop(life);
+        if let Some(core) = core {
+            core.cancel();
+        }
+        if let Some(token) = last_act {
+            token.cancel();
+        }
+    }
+
+    /// Runs `f` so that a kill ends it, though it is shielded from cancellation. `None` if there was one.
+    #[allow(dead_code, reason = "for actors that have something to do at their end")]
+    pub(super) fn last_act(&self, f: impl FnOnce()) -> Option<()> {
+        let token = Token::new();
+        {
+            let mut life = self.lock();
+            if life.reason == Some(ExitReason::Killed) {
+                return None;
+            }
+            life.relations_mut().last_act = Some(token.clone());
+        }
+        token.run(f).ok()
+    }
+
+    /// The actor has ended: for its own reason, or for the one that it was given if that ended it. Returns the reason, and
+    /// who is to be told.
+    pub(super) fn end(&self, own: Option<ExitReason>) -> (ExitReason, Option<Box<Relations<P>>>) {
+        let mut life = self.lock();
+        let reason = own.or_else(|| life.reason.clone()).unwrap_or(ExitReason::Shutdown);
+        let _replaced = life.reason.replace(reason.clone());
+        // The core goes with its task, and is not kept by whoever keeps the actor's address.
+        let _core = std::mem::replace(&mut life.stage, Stage::Ended);
+        let relations = life.relations.take();
+        drop(life);
+        (reason, relations)
+    }
+
+    /// Changes the relations of an actor that has not ended.
+    ///
+    /// # Errors
+    ///
+    /// It has: why.
+    pub(super) fn relate<R>(&self, change: impl FnOnce(&mut Relations<P>) -> R) -> Result<R, Ended> {
+        let mut life = self.lock();
+        match (&life.stage, &life.reason) {
+            (Stage::Ended, Some(reason)) => Err(Ended(reason.clone())),
+            _ => Ok(change(life.relations_mut())),
+        }
+    }
+
+    /// The relations, if there are any.
+    pub(super) fn with_relations<R>(&self, change: impl FnOnce(&mut Relations<P>) -> R) -> Option<R> {
+        self.lock().relations.as_deref_mut().map(change)
+    }
+
+    /// Notes whose answer the actor waits for, until the guard is dropped.
+    pub(super) fn asks(&self, other: &Self) -> Asking<'_> {
+        // Relaxed: others read it for reports alone.
+        self.asks.store(other.id(), Ordering::Relaxed);
+        Asking(&self.asks)
+    }
+
+    /// The number of the actor whose answer this one waits for.
+    pub(super) fn asked(&self) -> Option<u64> {
+        // Relaxed: see `asks`.
+        Some(self.asks.load(Ordering::Relaxed)).filter(|&id| id != 0)
+    }
+}
+
+/// See [`Control::asks`].
+pub(super) struct Asking<'a>(&'a AtomicU64);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        // Relaxed: see `asks`.
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+impl<P> Life<P> {
+    fn relations_mut(&mut self) -> &mut Relations<P> {
+        self.relations.get_or_insert_with(|| {
+            Box::new(Relations {
+                links: Links::new(),
+                watchers: BTreeMap::new(),
+                names: Vec::new(),
+                last_act: None,
+            })
+        })
+    }
+}

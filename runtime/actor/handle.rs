@@ -1,0 +1,24 @@
+//! What stands for an actor: an address, or the bare [`Pid`].
+
+use super::pid::Pid;
+
+/// Something that stands for one actor: [`Address`](super::Address) and [`Pid`].
+///
+/// It is sealed: only this crate's types have it.
+pub trait Handle: sealed::Sealed + Clone + Send + Sync + 'static {
+    /// The actor.
+    fn pid(&self) -> Pid;
+}
+
+impl Handle for Pid {
+    fn pid(&self) -> Pid {
+        self.clone()
+    }
+}
+
+impl sealed::Sealed for Pid {}
+
+pub(super) mod sealed {
+    /// Keeps [`Handle`](super::Handle) to this crate.
+    pub trait Sealed {}
+}
