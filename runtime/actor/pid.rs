@@ -96,15 +96,6 @@ impl Pid {
         self.control().reason()
     }
 
-    /// Sends an exit signal, as Erlang's `exit/2`: the actor unwinds at its current or next park, and so ends for this
-    /// reason. Never parks, and does not wait: [`wait`](Self::wait) does that.
-    ///
-    /// An actor that [traps exits](super::Mailbox::trap_exits) gets a message instead. Otherwise the reason
-    /// [`Normal`](ExitReason::Normal) is ignored. [`Killed`](ExitReason::Killed) is what [`kill`](Self::kill) does.
-    pub fn exit(&self, reason: ExitReason) {
-        self.signal(Exit { from: None, reason });
-    }
-
     /// Ends the actor at its current or next park, whether it traps exits or not. Only a
     /// [shield](crate::cancel::shield) holds that back, and a destructor that parks while the actor unwinds.
     pub fn kill(&self) {
@@ -113,9 +104,6 @@ impl Pid {
 
     /// Deals with an exit signal.
     pub(super) fn signal(&self, exit: Exit) {
-        if exit.reason == ExitReason::Killed && exit.from.is_none() {
-            return self.kill();
-        }
         if let Err(exit) = self.0.trap(exit)
             && exit.reason != ExitReason::Normal
         {
