@@ -115,12 +115,15 @@ where
 {
     move |mailbox| {
         let mut state = init(mailbox);
-        while let Ok(message) = mailbox.recv() {
+        let reason = loop {
+            let Ok(message) = mailbox.recv() else { break ExitReason::Normal };
             if let ControlFlow::Break(reason) = handle(&mut state, message).into_flow() {
-                return reason;
+                break reason;
             }
-        }
-        ExitReason::Normal
+        };
+        // For the callers whom the state still owes an answer.
+        mailbox.own().ends.set(true);
+        reason
     }
 }
 
@@ -233,6 +236,11 @@ impl Builder {
         self.spawn_or(WhenStopping::Fail, |mailbox| body(mailbox).into_exit())
     }
 
+    /// The running actor, if what is spawned here is to be linked with it.
+    pub(super) fn parent(&self) -> Option<Pid> {
+        own::with(|own| (self.link || own.adopts.get()).then(|| own.pid.clone())).flatten()
+    }
+
     pub(super) fn spawn_or<M: Send + 'static>(
         self,
         when_stopping: WhenStopping,
@@ -242,7 +250,7 @@ impl Builder {
             let message = "a mailbox of capacity 0 could hold no message: give it at least 1";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let parent = own::with(|own| (self.link || own.adopts.get()).then(|| own.pid.clone())).flatten();
+        let parent = self.parent();
         if self.link && parent.is_none() {
             let message = "an actor can be linked to the one that spawns it, and here runs none";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));

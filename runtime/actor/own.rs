@@ -19,13 +19,16 @@ pub(super) struct Own {
     pub(super) pid: Pid,
     /// Actors that are spawned now are linked to this one.
     pub(super) adopts: Cell<bool>,
-    /// Replies that the actor owes, dropped while it unwound. Whoever waits for them is told when the reason is known.
+    /// The actor is about to end: a reply that it drops now is one that it takes to its end.
+    pub(super) ends: Cell<bool>,
+    /// Replies that the actor owes, dropped while it unwound or ended. Whoever waits for them is told when the reason is
+    /// known.
     abandoned: RefCell<Vec<Box<dyn Any>>>,
 }
 
 impl Own {
     pub(super) fn new(pid: Pid) -> Self {
-        Self { pid, adopts: Cell::new(false), abandoned: RefCell::new(Vec::new()) }
+        Self { pid, adopts: Cell::new(false), ends: Cell::new(false), abandoned: RefCell::new(Vec::new()) }
     }
 
     /// Runs `f` as this actor's code.
@@ -83,15 +86,15 @@ pub(super) fn asking<R>(other: &Control<Pid>, f: impl FnOnce() -> R) -> R {
     result.unwrap_or_else(run).expect("it has not been run before")
 }
 
-/// Keeps a reply of the running actor, which unwinds, until it is known why; or hands it back, where that is not so.
+/// Keeps a reply of the running actor, which unwinds or ends, until it is known why; or hands it back, where that is not
+/// so.
 #[cold]
 pub(super) fn abandon<T: 'static>(reply: T) -> Option<T> {
-    if !std::thread::panicking() {
-        return Some(reply);
-    }
     let mut reply = Some(reply);
     with(|own| {
-        if let Some(reply) = reply.take() {
+        if (own.ends.get() || std::thread::panicking())
+            && let Some(reply) = reply.take()
+        {
             own.abandoned.borrow_mut().push(Box::new(reply));
         }
     });
