@@ -99,6 +99,11 @@ impl<P> Control<P> {
         }
     }
 
+    /// Why the running actor was cancelled: the reason of a signal, or the end of its runtime.
+    pub(super) fn signalled(&self) -> ExitReason {
+        self.lock().reason.clone().unwrap_or(ExitReason::Shutdown)
+    }
+
     /// Ends the actor at its current or next park, for this reason.
     pub(super) fn doom(&self, reason: ExitReason) {
         let kill = reason == ExitReason::Killed;
@@ -125,17 +130,16 @@ impl<P> Control<P> {
         }
     }
 
-    /// Runs `f` so that a kill ends it, though it is shielded from cancellation. `None` if there was one.
-    #[allow(dead_code, reason = "for actors that have something to do at their end")]
+    /// Runs `f` so that a kill ends it, though it is shielded from cancellation. `None` if there was one; before `f` began,
+    /// that is dropped.
     pub(super) fn last_act(&self, f: impl FnOnce()) -> Option<()> {
-        let token = Token::new();
-        {
+        let token = {
             let mut life = self.lock();
             if life.reason == Some(ExitReason::Killed) {
                 return None;
             }
-            life.relations_mut().last_act = Some(token.clone());
-        }
+            life.relations_mut().last_act.get_or_insert_default().clone()
+        };
         token.run(f).ok()
     }
 

@@ -3,6 +3,7 @@
 //! | level | what | here |
 //! | --- | --- | --- |
 //! | process | a state, a mailbox, links and monitors | [`spawn`], [`spawn_body`], [`Address`], [`Mailbox`], [`link()`], [`Pid`] |
+//! | generic server | calls with typed answers, casts, an orderly end | [`GenServer`], [`Server`], [`Context`], [`ReplyTo`] |
 //!
 //! An actor is a task: it may block on sockets, channels, locks and `select!`, and it is cancelled like one. Messages of
 //! one sender come in the order of their sending. A mailbox has a bound, beyond which senders wait; signals of an actor's
@@ -25,6 +26,7 @@
 //! - Messages have a type, and so have answers: there is no message that nobody expected.
 //! - A mailbox is bounded, unless [asked otherwise](Builder::unbounded).
 //! - An actor that nobody can send to any more ends by itself.
+//! - `terminate` of a [`GenServer`] is called also where the server does not trap exits.
 //! - A monitor of an actor that has ended says why, and not just that there is none.
 //! - With `panic = "abort"` exit signals, `exit` and `kill` can't unwind: a signal is met by nobody but
 //!   [`cancel::check`](crate::cancel::check).
@@ -71,6 +73,7 @@ mod reason;
 mod registry;
 mod reply;
 mod root;
+mod server;
 mod timer;
 
 pub use address::{Address, WeakAddress};
@@ -86,4 +89,5 @@ pub use pid::{Down, Exit, MonitorId, Pid};
 pub use reason::ExitReason;
 pub use registry::{RegisterError, register, registered, unregister, whereis};
 pub use reply::ReplyTo;
+pub use server::{Context, GenServer, Info, Server, StartError, WeakServer};
 pub use timer::{Timer, send_after};

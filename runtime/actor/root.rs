@@ -106,7 +106,7 @@ fn quietly(f: impl FnOnce()) {
 }
 
 /// Drops a payload, whose destructor might panic in turn: then it is leaked.
-fn forget_panic(payload: Box<dyn Any + Send>) {
+pub(super) fn forget_panic(payload: Box<dyn Any + Send>) {
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(second);
     }

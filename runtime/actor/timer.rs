@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::address::Address;
 use crate::thread::{JoinHandle, sleep, spawn};
 
-/// A message on its way; made by [`send_after`]. Dropping it
+/// A message on its way; made by [`send_after`] and [`Context::send_after`](super::Context::send_after). Dropping it
 /// changes nothing.
 #[derive(Debug)]
 pub struct Timer(JoinHandle<()>);
