@@ -273,7 +273,9 @@ impl Builder {
         })??;
         // Nothing can end this actor between the spawn and here, since it does not park.
         if let Some(parent) = parent {
-            parent.link(&address.pid());
+            let pid = address.pid();
+            parent.link(&pid);
+            own::with(|own| own.note_adopted(&pid));
         }
         Ok(address)
     }

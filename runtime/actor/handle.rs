@@ -20,6 +20,16 @@ impl Handle for Pid {
 impl sealed::Sealed for Pid {}
 
 pub(super) mod sealed {
+    use crate::cancel::Token;
+
     /// Keeps [`Handle`](super::Handle) to this crate.
-    pub trait Sealed {}
+    pub trait Sealed {
+        /// Whether it stands for a supervisor.
+        const SUPERVISES: bool = false;
+
+        /// What keeps a supervisor from starting children, and interrupts the start that is under way.
+        fn starts(&self) -> Option<&Token> {
+            None
+        }
+    }
 }

@@ -74,6 +74,8 @@ mod registry;
 mod reply;
 mod root;
 mod server;
+mod start_error;
+mod supervisor;
 mod timer;
 
 pub use address::{Address, WeakAddress};
@@ -89,5 +91,10 @@ pub use pid::{Down, Exit, MonitorId, Pid};
 pub use reason::ExitReason;
 pub use registry::{RegisterError, register, registered, unregister, whereis};
 pub use reply::ReplyTo;
-pub use server::{Context, GenServer, Info, Server, StartError, WeakServer};
+pub use server::{Context, GenServer, Info, Server, WeakServer};
+pub use start_error::StartError;
+pub use supervisor::{
+    ChildError, ChildInfo, ChildSpec, Counts, DynamicRef, DynamicSupervisor, IntoStart, Restart, Shutdown,
+    Strategy, Supervisor, SupervisorRef,
+};
 pub use timer::{Timer, send_after};

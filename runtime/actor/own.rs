@@ -17,8 +17,9 @@ use crate::task::current;
 /// See the head of this file.
 pub(super) struct Own {
     pub(super) pid: Pid,
-    /// Actors that are spawned now are linked to this one.
+    /// Actors that are spawned now are linked to this one, and noted in `adopted`.
     pub(super) adopts: Cell<bool>,
+    adopted: RefCell<Vec<Pid>>,
     /// The actor is about to end: a reply that it drops now is one that it takes to its end.
     pub(super) ends: Cell<bool>,
     /// Replies that the actor owes, dropped while it unwound or ended. Whoever waits for them is told when the reason is
@@ -28,7 +29,13 @@ pub(super) struct Own {
 
 impl Own {
     pub(super) fn new(pid: Pid) -> Self {
-        Self { pid, adopts: Cell::new(false), ends: Cell::new(false), abandoned: RefCell::new(Vec::new()) }
+        Self {
+            pid,
+            adopts: Cell::new(false),
+            adopted: RefCell::new(Vec::new()),
+            ends: Cell::new(false),
+            abandoned: RefCell::new(Vec::new()),
+        }
     }
 
     /// Runs `f` as this actor's code.
@@ -48,6 +55,34 @@ impl Own {
         }
         let _leave = Leave;
         f()
+    }
+
+    /// Runs `f`; all actors that it spawns itself are linked to this one before anything else can happen, and
+    /// [noted](Self::take_adopted).
+    pub(super) fn adopt<R>(&self, f: impl FnOnce() -> R) -> R {
+        struct Restore<'a>(&'a Cell<bool>);
+
+        impl Drop for Restore<'_> {
+            fn drop(&mut self) {
+                self.0.set(false);
+            }
+        }
+
+        self.adopts.set(true);
+        let _restore = Restore(&self.adopts);
+        f()
+    }
+
+    /// An actor has been spawned here, and linked.
+    pub(super) fn note_adopted(&self, pid: &Pid) {
+        if self.adopts.get() {
+            self.adopted.borrow_mut().push(pid.clone());
+        }
+    }
+
+    /// Those that have been spawned in [`adopt`](Self::adopt), in their order.
+    pub(super) fn take_adopted(&self) -> Vec<Pid> {
+        self.adopted.take()
     }
 
     /// Drops the abandoned replies.

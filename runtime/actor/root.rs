@@ -99,7 +99,7 @@ fn tell<M: Send + 'static>(
 }
 
 /// Runs foreign destructors. What one throws has been reported by the panic hook, and must not keep others from being told.
-fn quietly(f: impl FnOnce()) {
+pub(super) fn quietly(f: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
         forget_panic(payload);
     }

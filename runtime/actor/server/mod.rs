@@ -12,9 +12,6 @@ mod context;
 mod handle;
 mod run;
 mod start;
-mod start_error;
-
-pub use start_error::StartError;
 
 use std::time::Duration;
 
@@ -23,6 +20,7 @@ use super::builder::Builder;
 use super::mailbox::Mailbox;
 use super::pid::{Down, Exit};
 use super::reason::ExitReason;
+use super::start_error::StartError;
 
 /// An actor that answers calls: its state, and what it does with each message. OTP's `gen_server`.
 ///

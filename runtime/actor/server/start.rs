@@ -5,11 +5,12 @@
 //! are free when the start has failed. A starter that does not wait to the end kills what it has started.
 
 use super::run::run;
-use super::{GenServer, Letter, Server, StartError};
+use super::{GenServer, Letter, Server};
 use crate::actor::address::Address;
 use crate::actor::builder::Builder;
 use crate::actor::mailbox::Mailbox;
 use crate::actor::pid::Pid;
+use crate::actor::start_error::StartError;
 use crate::channel::oneshot;
 use crate::sched::WhenStopping;
 

@@ -1,9 +1,9 @@
-//! Why there is no server.
+//! Why there is no server, and no supervisor.
 
 use std::error::Error;
 use std::{fmt, io};
 
-use crate::actor::reason::ExitReason;
+use super::reason::ExitReason;
 
 /// Why a server, or a supervisor, has not been started.
 #[derive(Debug)]
