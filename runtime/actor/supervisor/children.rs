@@ -110,9 +110,13 @@ impl<'a> Children<'a> {
         matches!(self.get(key).state, State::Stopped)
     }
 
-    /// What stands for the child, if it runs.
+    pub(super) fn is_waiting(&self, key: Key) -> bool {
+        self.waiting.contains(&key)
+    }
+
+    /// What stands for the child, if it is known and runs.
     pub(super) fn begun(&self, key: Key) -> Option<Begun> {
-        match &self.get(key).state {
+        match &self.all.get(&key)?.state {
             State::Running(running) => Some(running.begun.clone()),
             _ => None,
         }
@@ -219,6 +223,16 @@ impl<'a> Children<'a> {
             Some(Linked::Other) => Told::OtherEnded,
             None => Told::End,
         }
+    }
+
+    /// Why a child has ended whose message has not come yet; it counts as having come now.
+    pub(super) fn ended_unheard(&mut self, key: Key) -> Option<ExitReason> {
+        let State::Running(running) = &self.get(key).state else { return None };
+        let reason = running.begun.pid.exit_reason()?;
+        self.linked.insert(running.begun.pid.id(), Linked::Other);
+        self.get(key).end_helpers(self.own);
+        self.has_ended(key);
+        Some(reason)
     }
 
     fn has_ended(&mut self, key: Key) {

@@ -121,6 +121,11 @@ pub struct DynamicRef {
 }
 
 impl DynamicRef {
+    /// The supervisor's actor.
+    pub fn pid(&self) -> Pid {
+        self.contact.address.pid()
+    }
+
     /// Ends the supervisor: it tells all children to end at once, waits for each as long as its [`ChildSpec`] says, and then
     /// ends itself. Otherwise as [`SupervisorRef::stop`](super::SupervisorRef::stop).
     ///

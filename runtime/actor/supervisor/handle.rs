@@ -24,6 +24,11 @@ pub struct SupervisorRef {
 }
 
 impl SupervisorRef {
+    /// The supervisor's actor.
+    pub fn pid(&self) -> Pid {
+        self.contact.address.pid()
+    }
+
     /// Ends the supervisor: it ends its children in the reverse order of their start, each within the time that its
     /// [`ChildSpec`] says, and then itself. Parks until that is so, and returns why it has ended:
     /// [`Shutdown`](ExitReason::Shutdown), or what came before.
@@ -58,8 +63,9 @@ impl SupervisorRef {
 
     /// What the child's start function has returned: a clone of it, or the child's [`Pid`].
     ///
-    /// `None` if there is no such child, if it does not run, if the handle is of another type, or if the supervisor has
-    /// ended. After a restart it is another one.
+    /// If the child has ended and is started again, this waits for that, and returns the new one. (It may end at any time,
+    /// of course.) `None` if there is no such child, if it does not run and is not about to, if the handle is of another
+    /// type, or if the supervisor has ended.
     pub fn child<A: Handle>(&self, id: &str) -> Option<A> {
         let found = self.contact.ask(|reply_to| Message::Find(id.into(), reply_to)).ok()?;
         found.and_then(|begun| downcast(&begun))

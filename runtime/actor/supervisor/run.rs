@@ -30,7 +30,7 @@ use super::children::{Children, Key, Told};
 use super::info::ChildError;
 use super::intensity::Intensity;
 use super::message::{Asked, Message, Which};
-use super::spec::{Restart, Spec, Strategy};
+use super::spec::{Begun, Restart, Spec, Strategy};
 use crate::actor::mailbox::Mailbox;
 use crate::actor::pid::{Exit, Pid};
 use crate::actor::reason::ExitReason;
@@ -80,6 +80,7 @@ pub(super) fn supervise(
         starter: Some(starter),
         unread: 0,
         last_start: None,
+        finders: Vec::new(),
     };
     match catch_unwind(AssertUnwindSafe(|| supervisor.run(plan.specs))) {
         Ok(reason) => reason,
@@ -100,6 +101,8 @@ struct Run<'a> {
     /// How many messages are looked at before the next start.
     unread: usize,
     last_start: Option<Key>,
+    /// Who has asked for a child that may be about to be started.
+    finders: Vec<(Key, ReplyTo<Option<Begun>>)>,
 }
 
 /// Whether to go on, or why to end.
@@ -121,6 +124,7 @@ impl Run<'_> {
         loop {
             // With enough to do the loop does not park.
             task::cancel::deliver();
+            self.answer_finders();
             let step = match self.next_message() {
                 Some(message) => self.handle(message),
                 None => self.start_next(),
@@ -211,10 +215,10 @@ impl Run<'_> {
             Message::End(which, reply_to) => reply_to.send(self.end(which)),
             Message::Again(id, asked) => self.start_again(id, asked),
             Message::Delete(id, reply_to) => reply_to.send(self.delete(id)),
-            Message::Find(id, reply_to) => {
-                let key = self.children.named(&id);
-                reply_to.send(key.and_then(|key| self.children.begun(key)));
-            }
+            Message::Find(id, reply_to) => match self.children.named(&id) {
+                Some(key) => return self.find(key, reply_to),
+                None => reply_to.send(None),
+            },
             Message::List(reply_to) => reply_to.send(self.children.list()),
             Message::Count(reply_to) => reply_to.send(self.children.counts()),
         }
@@ -255,6 +259,26 @@ impl Run<'_> {
             Strategy::OneForAll => self.children.end_and_wait_again(0..),
         }
         Continue(())
+    }
+
+    /// Who finds a child that has ended would be answered by the message of its end, if that had come.
+    fn find(&mut self, key: Key, reply_to: ReplyTo<Option<Begun>>) -> Step {
+        self.finders.push((key, reply_to));
+        match self.children.ended_unheard(key) {
+            Some(reason) => self.child_has_ended(key, &reason),
+            None => Continue(()),
+        }
+    }
+
+    /// Answers who asked for a child that is not about to be started.
+    fn answer_finders(&mut self) {
+        if self.finders.is_empty() {
+            return;
+        }
+        let children = &self.children;
+        for (key, reply_to) in self.finders.extract_if(.., |(key, _)| !children.is_waiting(*key)) {
+            reply_to.send(children.begun(key));
+        }
     }
 
     fn add(&mut self, spec: Spec, asked: Asked) {
