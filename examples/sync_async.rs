@@ -9,17 +9,14 @@
 //!   1. ask               after 0 ms
 //!   2. have "this page"  after 100 ms
 //!   3. go on             after 100 ms
-//! let task = go!(fetch(…)); … task.join()
-//!   1. ask               after 0 ms
-//!   2. go on             after 0 ms
-//!   3. have "this page"  after 100 ms
-//! go!({ let page = fetch(…); … })
+//! let task = go!({ let page = fetch(…); … }); … task.join()
 //!   1. ask               after 0 ms
 //!   2. go on             after 0 ms
 //!   3. have "this page"  after 100 ms
 //! select! { recv(near) …  recv(far) …  default(timeout) … }
 //!   1. ask both          after 0 ms
-//!   2. have "near page"  after 100 ms
+//!   2. have "near page"  after 104 ms
+//! the caller goes on after 100 ms with a call, and after 0 ms with a task
 //! ```
 
 #[path = "shared/argument.rs"]
@@ -27,49 +24,36 @@ mod argument;
 #[path = "shared/http.rs"]
 mod http;
 
-use std::net::SocketAddr;
+use std::io;
 use std::time::{Duration, Instant};
-use std::{io, process};
 
 use fibra::channel::{self, select};
-use fibra::net::TcpListener;
+use http::get as fetch;
 
-fn main() {
+fn main() -> io::Result<()> {
     let delay = Duration::from_millis(argument::number("number of milliseconds", 10..=10_000, 100));
-    if let Err(error) = fibra::run(|| compare(delay)) {
-        eprintln!("sync_async: {error}");
-        process::exit(1);
-    }
+    fibra::run(|| compare(delay))
 }
 
 fn compare(delay: Duration) -> io::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let server = listener.local_addr()?;
-    fibra::spawn(move || http::serve(&listener, move |path| Some(answer(path, delay))));
+    let server = http::start(move |path| Some(answer(path, delay)))?;
 
     let tell = begin("let page = fetch(…);");
     tell("1. ask");
-    let page = fetch(server, "this")?;
+    let page = fetch(server, "/this")?;
     tell(&format!("2. have {page:?}"));
-    tell("3. go on");
+    let called = tell("3. go on");
 
-    let tell = begin("let task = go!(fetch(…)); … task.join()");
+    let tell = begin("let task = go!({ let page = fetch(…); … }); … task.join()");
     tell("1. ask");
-    let task = fibra::go!(fetch(server, "this"));
-    tell("2. go on");
-    let page = task.join().expect("a fetch does not panic")?;
-    tell(&format!("3. have {page:?}"));
-
-    let tell = begin("go!({ let page = fetch(…); … })");
-    tell("1. ask");
-    let task = fibra::go!(fetch(server, "this").map(|page| tell(&format!("3. have {page:?}"))));
-    tell("2. go on");
-    task.join().expect("nor does what follows it")?;
+    let task = fibra::go!(fetch(server, "/this").map(|page| tell(&format!("3. have {page:?}"))));
+    let spawned = tell("2. go on");
+    task.join().expect("a fetch does not panic")?;
 
     let tell = begin("select! { recv(near) …  recv(far) …  default(timeout) … }");
-    let [near, far] = ["near", "far"].map(|page| {
+    let [near, far] = ["/near", "/far"].map(|path| {
         let (tx, rx) = channel::bounded(1);
-        fibra::go!(tx.send(fetch(server, page)));
+        fibra::go!(tx.send(fetch(server, path)));
         rx
     });
     tell("1. ask both");
@@ -79,12 +63,8 @@ fn compare(delay: Duration) -> io::Result<()> {
         default(delay * 100) => return Err(io::ErrorKind::TimedOut.into()),
     };
     tell(&format!("2. have {page:?}"));
+    println!("the caller goes on after {called} ms with a call, and after {spawned} ms with a task");
     Ok(()) // The far fetch is cancelled when `run` ends.
-}
-
-/// The page. A plain function that blocks.
-fn fetch(server: SocketAddr, page: &str) -> io::Result<String> {
-    http::get(server, &format!("/{page}"))
 }
 
 /// What the server says, after a while.
@@ -93,9 +73,13 @@ fn answer(path: &str, delay: Duration) -> String {
     format!("{} page", &path[1..])
 }
 
-/// Prints a title, and hands back what prints the steps below it.
-fn begin(title: &str) -> impl Fn(&str) + Send + Copy + 'static {
+/// Prints a title, and hands back what prints a step below it and tells its time in milliseconds.
+fn begin(title: &str) -> impl Fn(&str) -> u128 + Send + Copy + 'static {
     println!("{title}");
     let start = Instant::now();
-    move |step| println!("  {step:<20} after {} ms", start.elapsed().as_millis())
+    move |step| {
+        let ms = start.elapsed().as_millis();
+        println!("  {step:<20} after {ms} ms");
+        ms
+    }
 }

@@ -1,4 +1,4 @@
-//! As little HTTP as two examples need: one request for each connection.
+//! As little HTTP as some examples need: one request for each connection.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -18,15 +18,19 @@ pub fn get(server: SocketAddr, path: &str) -> io::Result<String> {
     }
 }
 
-/// Answers each connection in a task of its own. `body_of` has the body for a path, or nothing where there is no such path.
-pub fn serve(listener: &TcpListener, body_of: impl Fn(&str) -> Option<String> + Clone + Send + 'static) {
-    for stream in listener.incoming() {
+/// Starts a server in this program, with a task for each connection. `body_of` has the body for a path, or nothing where
+/// there is no such path.
+pub fn start(body_of: impl Fn(&str) -> Option<String> + Clone + Send + 'static) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let server = listener.local_addr()?;
+    fibra::go!(for stream in listener.incoming() {
         let body_of = body_of.clone();
         fibra::go!(match stream.and_then(|stream| answer(&stream, body_of)) {
             Ok(()) => {}
             Err(error) => eprintln!("{}: a connection failed: {error}", env!("CARGO_BIN_NAME")),
         });
-    }
+    });
+    Ok(server)
 }
 
 fn answer(mut stream: &TcpStream, body_of: impl Fn(&str) -> Option<String>) -> io::Result<()> {
