@@ -1,113 +1,83 @@
-//! Ten thousand tasks that each sleep a second. They sleep at the same time, so all of it takes little over a second,
-//! and a parked task costs about one page of memory. With `--threads` OS threads do the same.
+//! Ten thousand tasks sleep at once: it takes little over a second in all, and about a page of memory for each.
+//!
+//! Each sleeps for a second. With `--threads` OS threads do the same, or fewer of them if the system refuses so many.
 //!
 //! ```text
 //! $ cargo run --release --example goroutines              # or with: -- 1000000, or: -- --threads
-//! 10000 of 10000 tasks finished in 1.02 s
-//! peak memory 44.4 MiB, 4.3 KiB for each of the 10000 tasks alive at once
+//! 10000 of 10000 tasks finished in 1.07 s; peak memory 45.1 MiB, 4.4 KiB for each of 10000 at once
 //! ```
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
 use fibra::sync::WaitGroup;
 
-const USAGE: &str = "usage: goroutines [COUNT] [--threads]   (COUNT from 1 to 10000000, default 10000)";
+/// Those asleep now, and the most at any time; and those that have finished.
+static ASLEEP: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+static FINISHED: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts those alive now, the most at any time, and the finished ones.
-#[derive(Default)]
-struct Census {
-    alive: AtomicUsize,
-    most: AtomicUsize,
-    finished: AtomicUsize,
+fn live_for_a_second(sleep: fn(Duration)) {
+    MOST.fetch_max(ASLEEP.fetch_add(1, Relaxed) + 1, Relaxed);
+    sleep(Duration::from_secs(1));
+    ASLEEP.fetch_sub(1, Relaxed);
+    FINISHED.fetch_add(1, Relaxed);
 }
 
-impl Census {
-    fn live_for_a_second(&self, sleep: fn(Duration)) {
-        self.most.fetch_max(self.alive.fetch_add(1, Relaxed) + 1, Relaxed);
-        sleep(Duration::from_secs(1));
-        self.alive.fetch_sub(1, Relaxed);
-        self.finished.fetch_add(1, Relaxed);
-    }
-}
-
-fn run_tasks(count: usize, census: &Arc<Census>) {
+fn run_tasks(count: usize) {
     fibra::run(|| {
         let wg = WaitGroup::new();
-        for _ in 0..count {
-            let census = census.clone();
-            wg.go(move || census.live_for_a_second(fibra::sleep));
-        }
+        (0..count).for_each(|_| wg.go(|| live_for_a_second(fibra::sleep)));
         wg.wait();
     });
 }
 
-fn run_threads(count: usize, census: &Arc<Census>) {
+fn run_threads(count: usize) {
     // A thread takes four map entries (its two stacks and their guards), and std aborts the process when a new thread
     // finds none left: so that refusal has to be foreseen.
-    let maps = number_in("/proc/sys/vm/max_map_count", "").unwrap_or(65_530);
-    let most = (maps / 4).saturating_sub(500);
-    if count > most {
-        println!(
-            "the system refuses more than {most} threads at once (vm.max_map_count = {maps}, four a thread)"
-        );
-    }
-    let mut threads = Vec::new();
-    for started in 0..count.min(most) {
-        let census = census.clone();
-        match thread::Builder::new().spawn(move || census.live_for_a_second(thread::sleep)) {
-            Ok(thread) => threads.push(thread),
-            Err(error) => {
-                println!("the system refuses more than {started} threads: {error}");
-                break;
-            }
-        }
+    let most = (number_in("/proc/sys/vm/max_map_count", "") / 4).saturating_sub(500);
+    let spawn = |_| {
+        let spawned = thread::Builder::new().spawn(|| live_for_a_second(thread::sleep));
+        spawned.inspect_err(|error| println!("no thread more: {error}")).ok()
+    };
+    let threads: Vec<_> = (0..count.min(most)).map_while(spawn).collect();
+    if threads.len() < count {
+        println!("the system refuses more than {} threads at once", threads.len());
     }
     threads.into_iter().for_each(|thread| thread.join().expect("the thread only sleeps"));
 }
 
 fn main() {
-    let (mut count, mut threads) = (None, false);
-    for arg in env::args().skip(1) {
-        match arg.parse() {
-            _ if arg == "--threads" => threads = true,
-            Ok(n @ 1..=10_000_000) if count.is_none() => count = Some(n),
-            _ => fail(&format!("\"{arg}\" is not what is expected here\n{USAGE}")),
-        }
-    }
-    let count = count.unwrap_or(10_000);
-    let census = Arc::new(Census::default());
-    let before = memory_kib("VmRSS:");
+    let mut arguments: Vec<_> = env::args().skip(1).collect();
+    let flag = arguments.iter().position(|argument| argument == "--threads");
+    let threads = flag.map(|at| arguments.remove(at)).is_some();
+    let text = if arguments.is_empty() { "10000".to_owned() } else { arguments.join(" ") };
+    let count = text.parse().ok().filter(|n| (1..=10_000_000).contains(n)).unwrap_or_else(|| {
+        eprintln!("goroutines: expected a count from 1 to 10000000, or --threads, or both, not \"{text}\"");
+        process::exit(2)
+    });
+
+    let before = number_in("/proc/self/status", "VmRSS:");
     let start = Instant::now();
     if threads {
-        run_threads(count, &census)
+        run_threads(count)
     } else {
-        run_tasks(count, &census)
+        run_tasks(count)
     }
     let seconds = start.elapsed().as_secs_f64();
+    let peak = number_in("/proc/self/status", "VmHWM:");
 
-    let kind = if threads { "threads" } else { "tasks" };
-    let (finished, most) = (census.finished.load(Relaxed), census.most.load(Relaxed));
-    let peak = memory_kib("VmHWM:");
+    let (finished, most) = (FINISHED.load(Relaxed), MOST.load(Relaxed));
     let each = peak.saturating_sub(before) as f64 / most.max(1) as f64;
-    println!("{finished} of {count} {kind} finished in {seconds:.2} s");
-    let peak = peak as f64 / 1024.0;
-    println!("peak memory {peak:.1} MiB, {each:.1} KiB for each of the {most} {kind} alive at once");
-}
-
-fn memory_kib(field: &str) -> usize {
-    number_in("/proc/self/status", field).unwrap_or_else(|| fail(&format!("no {field} in /proc/self/status")))
+    let (kind, peak) = (if threads { "threads" } else { "tasks" }, peak as f64 / 1024.0);
+    print!("{finished} of {count} {kind} finished in {seconds:.2} s; ");
+    println!("peak memory {peak:.1} MiB, {each:.1} KiB for each of {most} at once");
 }
 
 /// The first number behind `field` in a file of /proc.
-fn number_in(path: &str, field: &str) -> Option<usize> {
-    let text = fs::read_to_string(path).ok()?;
-    text[text.find(field)? + field.len()..].split_whitespace().next()?.parse().ok()
-}
-
-fn fail(message: &str) -> ! {
-    eprintln!("goroutines: {message}");
-    process::exit(2)
+fn number_in(path: &str, field: &str) -> usize {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let number = text.split_once(field).and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok());
+    number.unwrap_or_else(|| panic!("there is no number behind \"{field}\" in {path}"))
 }
