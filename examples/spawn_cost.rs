@@ -6,9 +6,10 @@
 //! ```text
 //! $ cargo run --release --example spawn_cost              # or with a count of tasks a round: -- 1000000
 //! spawn and join, ns each      in turn   a hundred at a time
-//! task                              94                   101
-//! OS thread                      51990                 55542
-//! ratio                            552                   548
+//! task                             315                   209
+//! OS thread                     558130                141988
+//! ratio                           1772                   679
+//! spawned and joined in turn, a task takes 315 ns, an OS thread 558130 ns: 1772 times as long
 //! ```
 
 #[path = "shared/argument.rs"]
@@ -56,7 +57,11 @@ fn main() {
     println!("spawn and join, ns each {:>12}   a hundred at a time", "in turn");
     println!("task       {:>25.0} {:>21.0}", task[0], task[1]);
     println!("OS thread  {:>25.0} {:>21.0}", thread[0], thread[1]);
-    println!("ratio      {:>25.0} {:>21.0}", thread[0] / task[0], thread[1] / task[1]);
+    let ratio = [0, 1].map(|column| thread[column] / task[column]);
+    println!("ratio      {:>25.0} {:>21.0}", ratio[0], ratio[1]);
+    let (task, thread, ratio) = (task[0], thread[0], ratio[0]);
+    print!("spawned and joined in turn, a task takes {task:.0} ns, an OS thread {thread:.0} ns: ");
+    println!("{ratio:.0} times as long");
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
