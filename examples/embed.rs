@@ -1,27 +1,32 @@
-//! A runtime inside an ordinary threaded program. `main` is a plain thread and spawns tasks; a second plain thread
-//! receives their results by channel; dropping the runtime ends its workers, and the program goes on without it.
+//! An ordinary threaded program starts a runtime, uses it from plain threads, and goes on without it.
+//!
+//! `main` is a plain thread and spawns tasks; a second plain thread receives their results by channel. Dropping the runtime
+//! ends its workers.
 //!
 //! ```text
 //! $ cargo run --release --example embed                   # or with a count of tasks: -- 100000
-//! 1000 tasks spawned from main in 430.0µs, finished after 102.7ms
+//! 1000 tasks spawned from main in 2.9ms, finished after 110.0ms
 //! the printer thread received 1000 squares, their sum is 332833500
 //! threads of this process: 1 before the runtime, 4 with it, 1 after it
 //! ```
 
+#[path = "shared/argument.rs"]
+mod argument;
+
 use std::time::{Duration, Instant};
-use std::{env, fs, process, thread};
+use std::{fs, thread};
 
 use fibra::channel;
 
 fn main() {
-    let count = count(1000);
+    let count = argument::number("count of tasks", 1..=1_000_000, 1000);
     let before = threads();
     let runtime = fibra::Builder::new()
         .workers(2)
         .thread_name("background")
         .shutdown_timeout(Duration::from_secs(5))
         .build()
-        .unwrap_or_else(|error| fail(&format!("the runtime can't start: {error}")));
+        .expect("the runtime can be started");
     let (tx, rx) = channel::bounded(64);
 
     // An OS thread waits at the channel exactly as a task does.
@@ -57,21 +62,4 @@ fn main() {
 /// How many OS threads this process has.
 fn threads() -> usize {
     fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
-}
-
-/// The count on the command line, or `default`.
-fn count(default: u64) -> u64 {
-    let text = env::args().skip(1).collect::<Vec<_>>().join(" ");
-    if text.is_empty() {
-        return default;
-    }
-    text.parse()
-        .ok()
-        .filter(|n| (1..=1_000_000).contains(n))
-        .unwrap_or_else(|| fail(&format!("expected one count of tasks from 1 to 1000000, not \"{text}\"")))
-}
-
-fn fail(message: &str) -> ! {
-    eprintln!("embed: {message}");
-    process::exit(2)
 }
