@@ -4,8 +4,7 @@
 //!
 //! ```text
 //! $ cargo run --release --example http_client              # or with the number of requests: -- 5000
-//! 1000 of 1000 requests answered
-//! 0.34 s; one after the other they would take 100 s
+//! 1000 of 1000 requests answered in 0.44 s; one after the other they would take 100 s
 //! ```
 
 #[path = "shared/argument.rs"]
@@ -45,9 +44,10 @@ fn main() -> io::Result<()> {
         let answers = tasks.into_iter().map(|task| task.join().expect("a request does not panic"));
         let right =
             answers.enumerate().filter(|(i, answer)| answer.as_ref().is_ok_and(|a| *a == format!("/{i}")));
-        println!("{} of {requests} requests answered", right.count());
+        let (right, seconds) = (right.count(), start.elapsed().as_secs_f64());
         let alone = HELD.as_secs_f64() * requests as f64;
-        println!("{:.2} s; one after the other they would take {alone:.0} s", start.elapsed().as_secs_f64());
+        print!("{right} of {requests} requests answered in {seconds:.2} s; ");
+        println!("one after the other they would take {alone:.0} s");
         Ok(())
     })
 }

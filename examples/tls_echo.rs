@@ -4,8 +4,7 @@
 //!
 //! ```text
 //! $ cargo run --release --example tls_echo              # or with the number of connections: -- 1000
-//! 100 connections: handshake, 1 MiB there and back, goodbye
-//! 0.17 s: 1.7 ms a connection, 1202 MiB/s there and back together
+//! 100 connections: handshake, 1 MiB there and back, goodbye in 0.36 s: 3.6 ms each, 563 MiB/s
 //! ```
 
 #[path = "shared/argument.rs"]
@@ -34,7 +33,6 @@ fn main() -> Result<(), Box<dyn error::Error + Send + Sync>> {
         let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         let client = Arc::new(client);
 
-        println!("{connections} connections: handshake, 1 MiB there and back, goodbye");
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let start = Instant::now();
@@ -50,7 +48,8 @@ fn main() -> Result<(), Box<dyn error::Error + Send + Sync>> {
         }
         let seconds = start.elapsed().as_secs_f64();
         let (each, rate) = (seconds / connections as f64 * 1e3, 2.0 * connections as f64 / seconds);
-        println!("{seconds:.2} s: {each:.1} ms a connection, {rate:.0} MiB/s there and back together");
+        print!("{connections} connections: handshake, 1 MiB there and back, goodbye in {seconds:.2} s: ");
+        println!("{each:.1} ms each, {rate:.0} MiB/s");
         Ok(())
     })
 }

@@ -4,8 +4,7 @@
 //!
 //! ```text
 //! $ cargo run --release --example websocket              # or with the number of messages: -- 1000000
-//! 10000 messages of 100 clients came back
-//! 0.10 s: 95581 messages a second
+//! 10000 messages of 100 clients came back in 0.26 s: 38980 a second
 //! ```
 
 #[path = "shared/argument.rs"]
@@ -40,8 +39,8 @@ fn main() -> Result<()> {
             came_back += client.join().expect("a client does not panic")?;
         }
         let seconds = start.elapsed().as_secs_f64();
-        println!("{came_back} messages of {CLIENTS} clients came back");
-        println!("{seconds:.2} s: {:.0} messages a second", came_back as f64 / seconds);
+        let rate = came_back as f64 / seconds;
+        println!("{came_back} messages of {CLIENTS} clients came back in {seconds:.2} s: {rate:.0} a second");
         Ok(())
     })
 }
