@@ -6,7 +6,7 @@ use crate::Row;
 use crate::peer::Outcome;
 
 /// The peers that fibra has to beat.
-pub const RIVALS: &[&str] = &["go", "tokio", "may", "java"];
+pub const RIVALS: &[&str] = &["go", "tokio", "may", "java", "erlang"];
 
 pub struct Cell {
     pub peer: &'static str,

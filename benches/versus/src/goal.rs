@@ -34,6 +34,8 @@ enum Of {
     Peers(&'static [&'static str]),
     /// Our own figure, which is to go so often into that of the best of these peers.
     TimesFaster(&'static [&'static str]),
+    /// The same with another figure of one peer: the field, and what it is called.
+    TimesFasterThan(&'static str, &'static str, &'static str),
     Unit(&'static str),
 }
 
@@ -41,6 +43,9 @@ const ECHO: &[&str] = &["echo_64", "echo_1000"];
 const HTTP: &[&str] = &["http_64", "http_1000"];
 const UNCONTENDED: &[&str] = &["mutex", "rwlock_read", "semaphore"];
 const TIMEOUTS: &[&str] = &["timeout_ready", "timeout_parked"];
+const ERLANG: &[&str] = &["erlang"];
+/// Less than what we do: a process that ends at its only message, and answers nobody.
+const SPAWN_MESSAGE_EXIT: Of = Of::TimesFasterThan("erlang", "message_exit_ns", "spawn, message and exit");
 const GOALS: &[Goal] = &[
     Goal { rows: &["rendezvous"], measure: TIME, limit: 1.5, of: Of::TimesFaster(RIVALS) },
     Goal { rows: &["mutex_8"], measure: TIME, limit: 1.2, of: Of::TimesFaster(&["go"]) },
@@ -52,6 +57,13 @@ const GOALS: &[Goal] = &[
     Goal { rows: &["scope"], measure: TIME, limit: 12.0, of: Of::Unit("× spawn and join") },
     // As a speed-up: 0.95 of that of the threads.
     Goal { rows: &["pool_map"], measure: OF_THREADS, limit: 1.053, of: Of::Unit("× OS threads") },
+    Goal { rows: &["actor_spawn"], measure: TIME, limit: 2.0, of: Of::TimesFaster(ERLANG) },
+    Goal { rows: &["actor_spawn"], measure: TIME, limit: 2.0, of: SPAWN_MESSAGE_EXIT },
+    Goal { rows: &["call"], measure: TIME, limit: 2.0, of: Of::TimesFaster(ERLANG) },
+    Goal { rows: &["server_call"], measure: TIME, limit: 1.5, of: Of::TimesFaster(ERLANG) },
+    Goal { rows: &["cast", "server_cast"], measure: TIME, limit: 1.5, of: Of::TimesFaster(ERLANG) },
+    Goal { rows: &["actors_idle"], measure: BYTES, limit: 5_000.0, of: Of::Unit("B") },
+    Goal { rows: &["restart"], measure: TIME, limit: 20.0, of: Of::Unit("µs") },
     Goal { rows: ECHO, measure: CPU, limit: 1.05, of: Of::Peers(&["tokio"]) },
     Goal { rows: ECHO, measure: CPU, limit: 1.15, of: Of::Peers(&["raw"]) },
     Goal { rows: ECHO, measure: REQUESTS, limit: 0.95, of: Of::Peers(RIVALS) },
@@ -94,6 +106,14 @@ impl Goal {
                 }
                 None => (format!("× as fast as {}", peers.join(", ")), None, true),
             },
+            Of::TimesFasterThan(peer, field, what) => {
+                let theirs = of(cells, peer).and_then(|cell| cell.median(field));
+                (
+                    format!("× as fast as {peer}'s {what}"),
+                    theirs.zip(ours).map(|(theirs, ours)| theirs / ours),
+                    true,
+                )
+            }
         };
         let sign = if more_is_better { "≥" } else { "≤" };
         let reached = |ours: f64| if more_is_better { ours >= limit } else { ours <= limit };

@@ -1,11 +1,11 @@
 //! Builds the peer in Java: classes, and a script beside the other peers that runs them.
 
 use std::env;
-use std::fs;
 use std::io::Result;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+
+use crate::script::{self, quoted};
 
 /// The first release with virtual threads.
 const RELEASE: &str = "21";
@@ -20,8 +20,7 @@ pub fn compile(program: &Path, sources: &Path) -> Result<ExitStatus> {
         .status()?;
     if status.success() {
         let (java, classes) = (quoted(&tool("java")), quoted(&classes));
-        fs::write(program, format!("#!/bin/sh\nexec {java} -cp {classes} Peer \"$@\"\n"))?;
-        fs::set_permissions(program, fs::Permissions::from_mode(0o755))?;
+        script::write(program, &format!("exec {java} -cp {classes} Peer \"$@\"\n"))?;
     }
     Ok(status)
 }
@@ -29,9 +28,4 @@ pub fn compile(program: &Path, sources: &Path) -> Result<ExitStatus> {
 /// A program of the JDK that JAVA_HOME names, else of the one on the path.
 fn tool(name: &str) -> PathBuf {
     env::var_os("JAVA_HOME").map_or(name.into(), |home| PathBuf::from(home).join("bin").join(name))
-}
-
-/// As one word of a shell.
-fn quoted(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }

@@ -9,6 +9,7 @@
 //! Smaller is better for every value. A peer that has no such workload prints `skip` with a reason instead of a value.
 //! Fields beyond those above (`p99_us`, `pte_per_task`, …) are numbers as well; the driver prints their medians.
 
+pub mod actors;
 pub mod epoll;
 pub mod histogram;
 pub mod http;
@@ -66,7 +67,7 @@ impl Args {
 
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
         let workload = words.next().ok_or("no workload given")?;
-        let known = WORKLOADS.iter().find(|w| w.name == workload).map(|w| w.n);
+        let known = workloads().find(|w| w.name == workload).map(|w| w.n);
         let known = known.or(server::SERVERS.contains(&&*workload).then_some(0));
         let n = known.ok_or_else(|| format!("no workload is called {workload}"))?;
         let mut args = Args { workload, workers: 2, n };
@@ -100,8 +101,13 @@ const fn row(name: &'static str, n: usize, what: &'static str) -> Workload {
     Workload { name, n, what }
 }
 
-/// The workloads in the order of the table, with what `n` counts.
-pub const WORKLOADS: &[Workload] = &[
+/// All workloads in the order of the table.
+pub fn workloads() -> impl Iterator<Item = &'static Workload> {
+    WORKLOADS.iter().chain(actors::WORKLOADS)
+}
+
+/// All but those of actors, with what `n` counts.
+const WORKLOADS: &[Workload] = &[
     row("spawn", 1_000_000, "spawn + WaitGroup, batches of 10,000 empty tasks; ns a task"),
     row("yield", 5_000_000, "1,000 live tasks that yield; ns a yield"),
     row("pingpong", 1_000_000, "two rendezvous channels, nothing placed by hand; ns a round trip"),

@@ -6,14 +6,16 @@
 //! ```
 //!
 //! The word `servers` stands for all workloads in which a server runs under load, `coordination` for those from
-//! `rendezvous` on, in which tasks wait for each other. For each workload, each round runs every peer once, one process each,
+//! `rendezvous` on, in which tasks wait for each other, `actors` for those of actors. For each workload, each round runs every peer once, one process each,
 //! one after another: what the machine's neighbours do meets them all alike. Progress goes to stderr, the Markdown to stdout.
 
 mod cell;
 mod child;
+mod erlang;
 mod goal;
 mod java;
 mod peer;
+mod script;
 mod served;
 mod table;
 
@@ -21,7 +23,7 @@ use std::time::Duration;
 
 use cell::Cell;
 use peer::{Outcome, Peer};
-use versus::{SERVED, WORKLOADS};
+use versus::SERVED;
 
 /// What the command line asks for.
 pub struct Plan {
@@ -84,7 +86,7 @@ fn measure(plan: &Plan, row: &Row, peers: &[Peer]) -> Vec<Cell> {
 /// All rows: the workloads, once more the one that is measured at two sizes, and the servers.
 fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
-    for w in WORKLOADS {
+    for w in versus::workloads() {
         rows.push(Row { name: w.name, workload: w.name, n: w.n, what: w.what, load: None });
         if w.name == "parked" {
             rows.push(Row { name: "parked_1m", n: 1_000_000, ..rows[rows.len() - 1].clone() });
@@ -116,6 +118,9 @@ impl Plan {
                 "--workloads" if value == "servers" => plan.rows.retain(|row| row.load.is_some()),
                 "--workloads" if value == "coordination" => {
                     plan.rows.retain(|row| versus::is_coordination(row.name))
+                }
+                "--workloads" if value == "actors" => {
+                    plan.rows.retain(|row| versus::actors::is_actors(row.name))
                 }
                 "--workloads" => plan.rows = chosen(&value, &rows(), |row| row.name)?,
                 "--peers" => plan.peers = chosen(&value, peer::NAMES, |name| name)?,

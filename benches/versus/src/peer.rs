@@ -7,10 +7,10 @@ use std::{fmt, io};
 use serde_json::{Map, Value};
 
 use crate::child::Child;
-use crate::{Plan, Row, java};
+use crate::{Plan, Row, erlang, java};
 
 /// In the order of the tables.
-pub const NAMES: &[&str] = &["fibra", "go", "tokio", "may", "java", "threads", "raw"];
+pub const NAMES: &[&str] = &["fibra", "go", "tokio", "may", "java", "erlang", "threads", "raw"];
 
 /// A program that is there.
 pub struct Peer {
@@ -40,6 +40,7 @@ fn compile(program: &Path) -> bool {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let status = match name {
         "peer-java" => java::compile(program, &folder.join("java")),
+        "peer-erlang" => erlang::compile(program, &folder.join("erlang")),
         "peer-go" => {
             let mut go = Command::new("go");
             go.args(["build", "-o"]).arg(program).arg(".").current_dir(folder.join("go")).status()
@@ -63,9 +64,12 @@ fn compile(program: &Path) -> bool {
 impl Peer {
     /// Whether the peer was written with rows like this one in mind.
     pub fn takes_part(&self, row: &Row) -> bool {
+        let is_actors = versus::actors::is_actors(row.name);
         match self.name {
             "java" => versus::is_coordination(row.name),
+            "erlang" => is_actors,
             "raw" => row.load.is_some(),
+            "go" | "tokio" | "may" | "threads" => !is_actors,
             _ => true,
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::cell::{Cell, RIVALS, Results, median, numbers, of, short};
-use crate::{Plan, Row, goal};
+use crate::{Plan, Row, goal, peer};
 
 /// The fields that have columns of their own or none.
 const KNOWN: &[&str] = &["peer", "workload", "workers", "n", "value", "unit", "cpu_seconds", "peak_bytes"];
@@ -58,13 +58,16 @@ fn print_ratios(results: &Results) {
     println!(
         "\nHow many times fibra's median goes into theirs (*: they did fewer operations, and can't be the best):\n"
     );
-    println!("| workload | best of {} | go | tokio | may | java | threads |", RIVALS.join(", "));
-    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
+    let peers: Vec<_> =
+        peer::NAMES.iter().filter(|name| **name != "fibra" && takes_part(results, name)).collect();
+    let names: String = peers.iter().map(|name| format!(" {name} |")).collect();
+    println!("| workload | best of {} |{names}", RIVALS.join(", "));
+    println!("| --- | ---: |{}", " ---: |".repeat(peers.len()));
     for (row, cells) in results {
         let cell = |peer: &str| of(cells, peer);
         let median = |cell: &Cell| cell.median("value");
         let Some(ours) = cell("fibra").and_then(median) else {
-            println!("| {} | no figure of fibra | | | | | |", row.name);
+            println!("| {} | no figure of fibra |{}", row.name, " |".repeat(peers.len()));
             continue;
         };
         let whole = RIVALS.iter().filter_map(|peer| cell(peer)).filter(|cell| cell.is_whole(row));
@@ -72,14 +75,19 @@ fn print_ratios(results: &Results) {
             whole.filter_map(|cell| Some((cell.peer, median(cell)?))).min_by(|a, b| a.1.total_cmp(&b.1));
         let best =
             best.map_or("—".to_owned(), |(peer, theirs)| format!("**{}** ({peer})", times(theirs, ours)));
-        let each = ["go", "tokio", "may", "java", "threads"].map(|peer| {
+        let each = peers.iter().map(|peer| {
             let Some((cell, theirs)) = cell(peer).and_then(|cell| Some((cell, median(cell)?))) else {
                 return "—".to_owned();
             };
             times(theirs, ours) + if cell.is_whole(row) { "" } else { " *" }
         });
-        println!("| {} | {best} | {} |", row.name, each.join(" | "));
+        println!("| {} | {best} | {} |", row.name, each.collect::<Vec<_>>().join(" | "));
     }
+}
+
+/// Whether `peer` was run for any of the rows.
+fn takes_part(results: &Results, peer: &str) -> bool {
+    results.iter().any(|(_, cells)| of(cells, peer).is_some())
 }
 
 fn times(theirs: f64, ours: f64) -> String {

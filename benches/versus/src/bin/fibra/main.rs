@@ -13,6 +13,7 @@ use fibra::net::{TcpListener, TcpStream};
 use fibra::sync::WaitGroup;
 use fibra::thread::{self, JoinHandle};
 use fibra::{Builder, Runtime};
+use versus::actors::is_actors;
 use versus::{Args, BATCH, CAPACITY, CHILDREN, LIVE, Parked, Report, SIDES, server};
 
 fn main() {
@@ -54,6 +55,7 @@ fn run(args: &Args) -> Report {
         "echo_readable_server" => serve(fibra, echo_when_readable),
         "http_server" => serve(fibra, server::http),
         "pingpong_cross" => Report::skip("needs two workers"),
+        _ if is_actors(&args.workload) => Report::skip("fibra has no actors"),
         _ => coordination::run(&fibra, args),
     }
 }
