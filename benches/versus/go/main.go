@@ -27,7 +27,8 @@ var sizes = map[string]int{
 	"lateness": 100_000, "idle": 10,
 	"rendezvous": 1_000_000, "mutex_8": 8_000_000, "mutex": 10_000_000, "rwlock_read": 10_000_000, "semaphore": 10_000_000,
 	"select": 2_000_000, "timeout_ready": 2_000_000, "timeout_parked": 500_000, "cancel": 20_000, "scope": 200_000,
-	"pool_map": 1_000, "echo_server": 0, "echo_readable_server": 0, "http_server": 0,
+	"pool_map": 1_000, "actor_spawn": 200_000, "server_spawn": 200_000, "call": 1_000_000, "server_call": 1_000_000,
+	"cast": 5_000_000, "server_cast": 5_000_000, "actors_idle": 1_000_000, "restart": 20_000, "echo_server": 0, "echo_readable_server": 0, "http_server": 0,
 }
 
 func main() {
@@ -104,6 +105,8 @@ func run(workload string, n int) report {
 		return serve(httpServer)
 	case "echo_readable_server":
 		return report{"skip": "net doesn't say when a connection can be read"}
+	case "actor_spawn", "server_spawn", "call", "server_call", "cast", "server_cast", "actors_idle", "restart":
+		return actors(workload, n)
 	}
 	return coordination(workload, n)
 }

@@ -69,7 +69,7 @@ impl Peer {
             "java" => versus::is_coordination(row.name),
             "erlang" => is_actors,
             "raw" => row.load.is_some(),
-            "go" | "tokio" | "may" | "threads" => !is_actors,
+            "may" | "threads" => !is_actors,
             _ => true,
         }
     }

@@ -3,6 +3,7 @@
 //! tokio has no rendezvous channel: `mpsc::channel(1)` stands in. It has no mpmc channel either: `flume` is the faster one
 //! of the two that most programs take, ahead of `async-channel`; `kanal_ns` tells what the fastest known one takes.
 
+mod actors;
 mod coordination;
 
 use std::array;
@@ -18,6 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::sleep;
+use versus::actors::is_actors;
 use versus::{Args, BATCH, CAPACITY, CHILDREN, LIVE, Parked, Report, SIDES, http, server};
 
 /// A macro because each crate's channel has types of its own.
@@ -93,6 +95,7 @@ fn run(args: &Args) -> Report {
             versus::idle(n)
         }
         "pingpong_cross" => Report::skip("tokio places its tasks itself"),
+        _ if is_actors(&args.workload) => actors::run(&tokio, args),
         _ => coordination::run(&tokio, args),
     }
 }
