@@ -1,6 +1,8 @@
 //! The peer `fibra`: what the comparison is about.
 
+mod actors;
 mod coordination;
+mod servers;
 
 use std::array;
 use std::io;
@@ -55,7 +57,7 @@ fn run(args: &Args) -> Report {
         "echo_readable_server" => serve(fibra, echo_when_readable),
         "http_server" => serve(fibra, server::http),
         "pingpong_cross" => Report::skip("needs two workers"),
-        _ if is_actors(&args.workload) => Report::skip("fibra has no actors"),
+        _ if is_actors(&args.workload) => actors::run(&fibra, args),
         _ => coordination::run(&fibra, args),
     }
 }
