@@ -8,7 +8,8 @@
 //!
 //! An exit signal does two things under the lock: it notes the reason, and gets the core of a running task, to cancel it
 //! afterwards. A task that is not running yet looks for a reason in `start`. The first reason stays, but a kill replaces
-//! any other. `end` has the last word: the actor's own outcome, or the noted reason if it was cancelled.
+//! any other. A kill is more than a signal with the reason `Killed`, which links of a killed actor send. `end` has the
+//! last word: the actor's own outcome, or the noted reason if it was cancelled.
 //!
 //! Whoever wants to be told of the end puts himself in under the lock, or finds the actor ended; `end` takes them all
 //! out in the same critical section that makes the stage `ended`. So everybody is told once.
@@ -41,6 +42,8 @@ struct Life<P> {
     stage: Stage,
     /// Why it is to end, while it has not; then why it has.
     reason: Option<ExitReason>,
+    /// It was killed, and not just told of somebody who was.
+    killed: bool,
     relations: Option<Box<Relations<P>>>,
 }
 
@@ -66,7 +69,7 @@ pub(super) struct Ended(pub(super) ExitReason);
 
 impl<P> Control<P> {
     pub(super) fn new(id: NonZeroU64, name: Option<Box<str>>) -> Self {
-        let life = Life { stage: Stage::Unstarted, reason: None, relations: None };
+        let life = Life { stage: Stage::Unstarted, reason: None, killed: false, relations: None };
         Self { id, name, life: Mutex::new(life), asks: AtomicU64::new(0) }
     }
 
@@ -106,7 +109,15 @@ impl<P> Control<P> {
 
     /// Ends the actor at its current or next park, for this reason.
     pub(super) fn doom(&self, reason: ExitReason) {
-        let kill = reason == ExitReason::Killed;
+        self.doom_or_kill(reason, false);
+    }
+
+    /// As [`doom`](Self::doom), and ends also what the actor does shielded from cancellation at its end.
+    pub(super) fn kill(&self) {
+        self.doom_or_kill(ExitReason::Killed, true);
+    }
+
+    fn doom_or_kill(&self, reason: ExitReason, kill: bool) {
         let mut life = self.lock();
         if matches!(life.stage, Stage::Ended) {
             return;
@@ -116,6 +127,7 @@ impl<P> Control<P> {
             Some(_) if !kill => return,
             _ => life.reason.replace(reason),
         };
+        life.killed |= kill;
         let core = match &life.stage {
             Stage::Running(core) => Some(core.clone()),
             _ => None,
@@ -135,7 +147,7 @@ impl<P> Control<P> {
     pub(super) fn last_act(&self, f: impl FnOnce()) -> Option<()> {
         let token = {
             let mut life = self.lock();
-            if life.reason == Some(ExitReason::Killed) {
+            if life.killed {
                 return None;
             }
             life.relations_mut().last_act.get_or_insert_default().clone()

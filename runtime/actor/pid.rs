@@ -99,7 +99,7 @@ impl Pid {
     /// Ends the actor at its current or next park, whether it traps exits or not. Only a
     /// [shield](crate::cancel::shield) holds that back, and a destructor that parks while the actor unwinds.
     pub fn kill(&self) {
-        self.control().doom(ExitReason::Killed);
+        self.control().kill();
     }
 
     /// Deals with an exit signal.
