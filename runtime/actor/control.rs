@@ -26,7 +26,7 @@ use super::reason::ExitReason;
 use crate::cancel::Token;
 use crate::task::core::CoreRef;
 
-/// Tells somebody of the end; called on the ending actor's stack.
+/// Tells somebody of the end; called on the ending actor's stack. It must not panic.
 pub(super) type Watcher = Box<dyn FnOnce(&ExitReason) + Send>;
 
 /// See the head of this file. `P` is what refers to an actor.

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use super::handle::Handle;
 use super::inner::Inner;
 use super::own::Own;
 use super::pid::{Down, Exit, MonitorId, Pid};
+use super::quiet::quietly;
 use super::reason::ExitReason;
 use crate::channel::{Forever, Limit, Receive, RecvArm, RecvError, RecvTimeoutError, TryRecvError, Until};
 
@@ -222,7 +222,8 @@ impl<M: Send + 'static> Mailbox<M> {
     ///
     /// Signals come from [linked](super::link()) actors that end, for whatever reason, and from [`Pid::exit`]. A
     /// [kill](Pid::kill) can't be trapped. `message` is called by who sends the signal, so it should do no more than what its
-    /// name says; a variant of an enum serves. The message comes in even if the mailbox is full.
+    /// name says; a variant of an enum serves. If it panics there is no message. The message comes in even if the mailbox is
+    /// full.
     ///
     /// While exits are trapped the mailbox is never disconnected.
     pub fn trap_exits(&self, message: fn(Exit) -> M) {
@@ -268,11 +269,11 @@ impl<M: Send + 'static> Mailbox<M> {
         let id = MonitorId::new(target.clone());
         let monitor = id.clone();
         let tell = move |reason: &ExitReason| {
-            let down = Down { pid: monitor.pid().clone(), reason: reason.clone(), monitor };
             // Foreign code: what it throws has been reported, and concerns nobody here.
-            if let Ok(message) = catch_unwind(AssertUnwindSafe(|| message(down))) {
-                let _ = to.inner().channel.force_send(message);
-            }
+            quietly(|| {
+                let down = Down { pid: monitor.pid().clone(), reason: reason.clone(), monitor };
+                let _ = to.inner().channel.force_send(message(down));
+            });
         };
         target.watch(id.number(), Box::new(tell));
         id

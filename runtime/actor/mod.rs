@@ -69,6 +69,7 @@ mod mailbox;
 mod monitor;
 mod own;
 mod pid;
+mod quiet;
 mod reason;
 mod registry;
 mod reply;

@@ -12,7 +12,6 @@
 //! one by that name. Answers that the actor owed are given up behind the reason: with the messages, or from
 //! [`Own`](super::own::Own) if the actor dropped them while it unwound.
 
-use std::any::Any;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -23,6 +22,7 @@ use super::exit;
 use super::inner::Inner;
 use super::mailbox::Mailbox;
 use super::pid::{Pid, Process};
+use super::quiet::{forget_panic, quietly};
 use super::reason::ExitReason;
 use super::registry;
 use crate::cancel;
@@ -90,24 +90,10 @@ fn tell<M: Send + 'static>(
         if let Some(Relations { names, .. }) = &relations {
             registry::forget(names, &pid);
         }
-        quietly(|| inner.channel.drop_receiver());
+        inner.channel.close(|message| quietly(|| drop(message)));
         quietly(give_up_answers);
         let Some(Relations { links, watchers, .. }) = relations else { return };
         watchers.into_values().for_each(|watcher| watcher(&reason));
-        links.into_iter().for_each(|linked| pid.break_link(&linked, reason.clone()));
+        links.into_iter().for_each(|linked| quietly(|| pid.break_link(&linked, reason.clone())));
     });
-}
-
-/// Runs foreign destructors. What one throws has been reported by the panic hook, and must not keep others from being told.
-pub(super) fn quietly(f: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-        forget_panic(payload);
-    }
-}
-
-/// Drops a payload, whose destructor might panic in turn: then it is leaked.
-pub(super) fn forget_panic(payload: Box<dyn Any + Send>) {
-    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(second);
-    }
 }

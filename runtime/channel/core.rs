@@ -449,19 +449,25 @@ impl<T, B: Buffer<T>> Channel<T, B> {
 
     /// With the last receiver, buffered messages are dropped and waiting senders get theirs back.
     pub(crate) fn drop_receiver(&self) {
+        // The messages' destructors may do anything, so they run last and without the lock.
+        drop(self.discard_with_receiver());
+    }
+
+    /// As [`drop_receiver`](Self::drop_receiver), but leaves it to the caller to drop the messages, if these are to be.
+    pub(super) fn discard_with_receiver(&self) -> Option<B> {
         // Release and Acquire: as in `drop_sender`.
-        if self.receivers.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let mut state = self.state.lock();
-            state.intake.close();
-            let discarded = mem::take(&mut state.buffer);
-            let mut wakes = Wakes::new();
-            wakes.append(state.senders.claim_all(Selected::Closed));
-            state.check();
-            drop(state);
-            drop(wakes);
-            // The messages' destructors may do anything, so they run last and without the lock.
-            drop(discarded);
+        if self.receivers.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return None;
         }
+        let mut state = self.state.lock();
+        state.intake.close();
+        let discarded = mem::take(&mut state.buffer);
+        let mut wakes = Wakes::new();
+        wakes.append(state.senders.claim_all(Selected::Closed));
+        state.check();
+        drop(state);
+        drop(wakes);
+        Some(discarded)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A buffer for mailboxes.
 
 use std::collections::VecDeque;
+use std::mem;
 
 use super::buffer::Buffer;
 use super::core::Channel;
@@ -136,6 +137,17 @@ impl<M> Channel<M, Mail<M>> {
         }
     }
 
+    /// The only receiver goes; `discard` gets each message that is left, and so none is kept by another whose destructor
+    /// panics.
+    pub(crate) fn close(&self, mut discard: impl FnMut(M)) {
+        let Some(mut left) = self.discard_with_receiver() else { return };
+        if mem::needs_drop::<M>() {
+            while let Some(message) = left.pop() {
+                discard(message);
+            }
+        }
+    }
+
     /// Puts messages that the only receiver has taken back to where they were: before all others, in their order.
     pub(crate) fn restore(&self, mut messages: VecDeque<M>) {
         if messages.is_empty() {
@@ -184,7 +196,9 @@ mod tests {
         assert_eq!(mail.try_send(9), Err(SendTimeoutError::Timeout(9)));
         (198..200).for_each(|i| assert_eq!(mail.try_recv(), Ok(i)));
         assert_eq!(mail.try_recv(), Err(RecvTimeoutError::Timeout));
-        mail.drop_receiver();
+        mail.send(5, Forever).unwrap();
+        mail.close(|_| ());
+        assert_eq!(mail.len(), 0);
         assert_eq!(mail.force_send(7), Err(SendError(7)));
     }
 

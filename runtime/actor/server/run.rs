@@ -25,8 +25,8 @@ use crate::actor::exit;
 use crate::actor::mailbox::Mailbox;
 use crate::actor::own::Own;
 use crate::actor::pid::Pid;
+use crate::actor::quiet::forget_panic;
 use crate::actor::reason::ExitReason;
-use crate::actor::root::forget_panic;
 use crate::cancel;
 use crate::channel::{RecvTimeoutError, oneshot};
 

@@ -10,8 +10,8 @@ use super::spec::{Begun, Shutdown, Spec};
 use crate::actor::exit;
 use crate::actor::own::Own;
 use crate::actor::pid::Pid;
+use crate::actor::quiet::forget_panic;
 use crate::actor::reason::ExitReason;
-use crate::actor::root::forget_panic;
 use crate::actor::start_error::StartError;
 use crate::cancel::{Cancelled, Token};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::actor::handle::Handle;
 use crate::actor::pid::Pid;
-use crate::actor::root::quietly;
+use crate::actor::quiet::quietly;
 use crate::actor::start_error::StartError;
 use crate::cancel::Token;
 
