@@ -58,6 +58,8 @@ pub(super) struct Relations<P> {
     pub(super) links: Links<P>,
     /// By the numbers that they were given.
     pub(super) watchers: BTreeMap<NonZeroU64, Watcher>,
+    /// Whom the actor watches, by the numbers of those watchers.
+    pub(super) monitors: BTreeMap<NonZeroU64, P>,
     pub(super) names: Vec<Arc<str>>,
     /// Ends what the actor does shielded from cancellation at its end.
     last_act: Option<Token>,
@@ -216,6 +218,7 @@ impl<P> Life<P> {
             Box::new(Relations {
                 links: Links::new(),
                 watchers: BTreeMap::new(),
+                monitors: BTreeMap::new(),
                 names: Vec::new(),
                 last_act: None,
             })

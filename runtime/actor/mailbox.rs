@@ -10,7 +10,7 @@ use super::address::Address;
 use super::handle::Handle;
 use super::inner::Inner;
 use super::own::Own;
-use super::pid::{Down, Exit, MonitorId, Pid};
+use super::pid::{Down, Exit, MonitorId, Pid, Process};
 use super::quiet::quietly;
 use super::reason::ExitReason;
 use crate::channel::{Forever, Limit, Receive, RecvArm, RecvError, RecvTimeoutError, TryRecvError, Until};
@@ -240,7 +240,8 @@ impl<M: Send + 'static> Mailbox<M> {
     /// Has `message` made and sent to this actor when another one has ended; at once, if it has.
     ///
     /// The message comes after all that the other one has sent here, and even if the mailbox is full. `message` is called
-    /// by the ending actor; if it panics there is no message. Until then the mailbox counts as having an address.
+    /// by the ending actor; if it panics there is no message. Until then the mailbox counts as having an address. The
+    /// monitor goes with this actor.
     ///
     /// # Examples
     ///
@@ -269,19 +270,23 @@ impl<M: Send + 'static> Mailbox<M> {
         let id = MonitorId::new(target.clone());
         let monitor = id.clone();
         let tell = move |reason: &ExitReason| {
+            let _target = to.inner().control().with_relations(|own| own.monitors.remove(&monitor.number()));
             // Foreign code: what it throws has been reported, and concerns nobody here.
             quietly(|| {
                 let down = Down { pid: monitor.pid().clone(), reason: reason.clone(), monitor };
                 let _ = to.inner().channel.force_send(message(down));
             });
         };
+        // For the end of this actor, with which the monitor goes. It runs, so this can't fail.
+        let _ = self.inner.control().relate(|own| own.monitors.insert(id.number(), target.clone()));
         target.watch(id.number(), Box::new(tell));
         id
     }
 
-    /// Takes a monitor back. False: its message has been sent, or is about to be.
+    /// Takes a monitor of this actor back. False: its message has been sent, or is about to be.
     pub fn demonitor(&self, monitor: &MonitorId) -> bool {
-        monitor.pid().unwatch(monitor.number())
+        let target = self.inner.control().with_relations(|own| own.monitors.remove(&monitor.number()));
+        target.flatten().is_some_and(|target| target.unwatch(monitor.number()))
     }
 }
 

@@ -92,8 +92,10 @@ fn tell<M: Send + 'static>(
         }
         inner.channel.close(|message| quietly(|| drop(message)));
         quietly(give_up_answers);
-        let Some(Relations { links, watchers, .. }) = relations else { return };
+        let Some(Relations { links, watchers, monitors, .. }) = relations else { return };
         watchers.into_values().for_each(|watcher| watcher(&reason));
         links.into_iter().for_each(|linked| quietly(|| pid.break_link(&linked, reason.clone())));
+        // Else an actor that lives long would keep what many short-lived ones have put on it.
+        monitors.into_iter().for_each(|(number, target)| quietly(|| _ = target.unwatch(number)));
     });
 }
