@@ -4,15 +4,21 @@
 //! | --- | --- | --- |
 //! | unstarted | is a closure in a queue | `start`, on the task's own stack; `end`, if it is never run |
 //! | running | runs; its core is known | `end` |
-//! | ended | is about to return, or has; the reason is final | nobody |
+//! | closing | gives its names back; the reason is final, but nobody sees it | `show_reason` |
+//! | telling | drops its messages, and gives up its answers | `finish` |
+//! | ended | tells monitors and links, is about to return, or has | nobody |
+//!
+//! `end` leads to telling at once if there are no names.
 //!
 //! An exit signal does two things under the lock: it notes the reason, and gets the core of a running task, to cancel it
 //! afterwards. A task that is not running yet looks for a reason in `start`. The first reason stays, but a kill replaces
 //! any other. A kill is more than a signal with the reason `Killed`, which links of a killed actor send. `end` has the
 //! last word: the actor's own outcome, or the noted reason if it was cancelled.
 //!
-//! Whoever wants to be told of the end puts himself in under the lock, or finds the actor ended; `end` takes them all
-//! out in the same critical section that makes the stage `ended`. So everybody is told once.
+//! Whoever wants to be told of the end puts himself in under the lock, or finds the actor ended; `finish` takes them all
+//! out in the same critical section that makes the stage `ended`. So everybody is told once, and nobody before the names
+//! are free, the messages gone and the callers told. Only the code that runs meanwhile on the ending actor's own stack,
+//! destructors of messages, finds it ended from `end` on: it would wait for itself.
 //!
 //! The lock is held for some instructions that neither park nor run foreign code, and never two at once.
 
@@ -25,6 +31,7 @@ use super::links::Links;
 use super::reason::ExitReason;
 use crate::cancel::Token;
 use crate::task::core::CoreRef;
+use crate::task::park::current_core;
 
 /// Tells somebody of the end; called on the ending actor's stack. It must not panic.
 pub(super) type Watcher = Box<dyn FnOnce(&ExitReason) + Send>;
@@ -50,7 +57,16 @@ struct Life<P> {
 enum Stage {
     Unstarted,
     Running(CoreRef),
+    /// With the address of who ends it: the task's core, or another's if it is never run.
+    Closing(usize),
+    Telling(usize),
     Ended,
+}
+
+impl Stage {
+    fn is_behind_end(&self) -> bool {
+        matches!(self, Self::Closing(_) | Self::Telling(_) | Self::Ended)
+    }
 }
 
 /// What few actors have. Made at the first use.
@@ -99,7 +115,7 @@ impl<P> Control<P> {
     pub(super) fn reason(&self) -> Option<ExitReason> {
         let life = self.lock();
         match life.stage {
-            Stage::Ended => life.reason.clone(),
+            Stage::Telling(_) | Stage::Ended => life.reason.clone(),
             _ => None,
         }
     }
@@ -121,7 +137,7 @@ impl<P> Control<P> {
 
     fn doom_or_kill(&self, reason: ExitReason, kill: bool) {
         let mut life = self.lock();
-        if matches!(life.stage, Stage::Ended) {
+        if life.stage.is_behind_end() {
             return;
         }
         // Not dropped under the lock: the text of a reason is freed by its last owner.
@@ -157,30 +173,57 @@ impl<P> Control<P> {
         token.run(f).ok()
     }
 
-    /// The actor has ended: for its own reason, or for the one that it was given if that ended it. Returns the reason, and
-    /// who is to be told.
-    pub(super) fn end(&self, own: Option<ExitReason>) -> (ExitReason, Option<Box<Relations<P>>>) {
+    /// The actor ends: for its own reason, or for the one that it was given if that ended it. Returns the reason, and the
+    /// names to be given back; if there are any, [`show_reason`](Self::show_reason) follows.
+    pub(super) fn end(&self, own: Option<ExitReason>) -> (ExitReason, Vec<Arc<str>>) {
+        let by = current_core().addr().get();
         let mut life = self.lock();
         let reason = own.or_else(|| life.reason.clone()).unwrap_or(ExitReason::Shutdown);
         let _replaced = life.reason.replace(reason.clone());
+        let names = life.relations.as_mut().map(|all| std::mem::take(&mut all.names)).unwrap_or_default();
+        let stage = if names.is_empty() { Stage::Telling(by) } else { Stage::Closing(by) };
         // The core goes with its task, and is not kept by whoever keeps the actor's address.
-        let _core = std::mem::replace(&mut life.stage, Stage::Ended);
-        let relations = life.relations.take();
+        let _core = std::mem::replace(&mut life.stage, stage);
         drop(life);
-        (reason, relations)
+        (reason, names)
+    }
+
+    /// The names are free.
+    pub(super) fn show_reason(&self) {
+        let mut life = self.lock();
+        if let Stage::Closing(by) = life.stage {
+            life.stage = Stage::Telling(by);
+        }
+    }
+
+    /// The actor has ended. Returns who is to be told.
+    pub(super) fn finish(&self) -> Option<Box<Relations<P>>> {
+        let mut life = self.lock();
+        debug_assert!(matches!(life.stage, Stage::Telling(_)));
+        life.stage = Stage::Ended;
+        life.relations.take()
     }
 
     /// Changes the relations of an actor that has not ended.
     ///
     /// # Errors
     ///
-    /// It has: why.
+    /// It has, or the caller is what it runs while it ends: why.
     pub(super) fn relate<R>(&self, change: impl FnOnce(&mut Relations<P>) -> R) -> Result<R, Ended> {
         let mut life = self.lock();
-        match (&life.stage, &life.reason) {
-            (Stage::Ended, Some(reason)) => Err(Ended(reason.clone())),
-            _ => Ok(change(life.relations_mut())),
-        }
+        let has_ended = match life.stage {
+            Stage::Unstarted | Stage::Running(_) => false,
+            Stage::Closing(by) | Stage::Telling(by) => by == current_core().addr().get(),
+            Stage::Ended => true,
+        };
+        life.change_unless(has_ended, change)
+    }
+
+    /// As [`relate`](Self::relate), for names, which the actor takes no more once it ends.
+    pub(super) fn relate_name(&self, name: Arc<str>) -> Result<(), Ended> {
+        let mut life = self.lock();
+        let ends = life.stage.is_behind_end();
+        life.change_unless(ends, |relations| relations.names.push(name))
     }
 
     /// The relations, if there are any.
@@ -213,6 +256,17 @@ impl Drop for Asking<'_> {
 }
 
 impl<P> Life<P> {
+    fn change_unless<R>(
+        &mut self,
+        has_ended: bool,
+        change: impl FnOnce(&mut Relations<P>) -> R,
+    ) -> Result<R, Ended> {
+        match &self.reason {
+            Some(reason) if has_ended => Err(Ended(reason.clone())),
+            _ => Ok(change(self.relations_mut())),
+        }
+    }
+
     fn relations_mut(&mut self) -> &mut Relations<P> {
         self.relations.get_or_insert_with(|| {
             Box::new(Relations {

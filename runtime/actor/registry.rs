@@ -84,7 +84,7 @@ pub fn register(name: &str, actor: &impl Handle) -> Result<(), RegisterError> {
         }
         names.insert(key.clone(), entry);
     }
-    pid.control().relate(|relations| relations.names.push(key.clone())).map_err(|Ended(reason)| {
+    pid.control().relate_name(key.clone()).map_err(|Ended(reason)| {
         forget(&[key], &pid);
         RegisterError::Ended { name: name.into(), pid, reason }
     })

@@ -84,15 +84,17 @@ fn tell<M: Send + 'static>(
     give_up_answers: impl FnOnce(),
 ) {
     cancel::shield(|| {
-        let (reason, relations) = inner.control().end(reason);
-        let relations = relations.map(|relations| *relations);
+        let control = inner.control();
+        let (reason, names) = control.end(reason);
         let pid = Pid::new(inner.clone());
-        if let Some(Relations { names, .. }) = &relations {
-            registry::forget(names, &pid);
+        if !names.is_empty() {
+            registry::forget(&names, &pid);
+            control.show_reason();
         }
         inner.channel.close(|message| quietly(|| drop(message)));
         quietly(give_up_answers);
-        let Some(Relations { links, watchers, monitors, .. }) = relations else { return };
+        let Some(relations) = control.finish() else { return };
+        let Relations { links, watchers, monitors, .. } = *relations;
         watchers.into_values().for_each(|watcher| watcher(&reason));
         links.into_iter().for_each(|linked| quietly(|| pid.break_link(&linked, reason.clone())));
         // Else an actor that lives long would keep what many short-lived ones have put on it.
