@@ -222,6 +222,21 @@ mod tests {
     }
 
     #[test]
+    fn messages_restored_to_a_mailbox_that_never_held_any_leave_room_for_more() {
+        for restored in [1, 64, 65, 200] {
+            for taken in 0..=restored {
+                let mail = mailbox(None);
+                // All of them came from hand to hand.
+                mail.restore((0..restored).collect());
+                (0..taken).for_each(|i| assert_eq!(mail.try_recv(), Ok(i)));
+                (restored..restored + 70).for_each(|i| mail.send(i, Forever).unwrap());
+                (taken..restored + 70).for_each(|i| assert_eq!(mail.try_recv(), Ok(i)));
+                assert_eq!(mail.len(), 0);
+            }
+        }
+    }
+
+    #[test]
     fn a_reopened_channel_waits_again() {
         let mail = mailbox(Some(2));
         mail.drop_sender();
