@@ -42,7 +42,8 @@ pub fn link(other: &impl Handle) {
 }
 
 /// Takes back what [`link`] has done; does nothing if the two are not linked. An exit signal that came before has had its
-/// effect, or is a message in the mailbox.
+/// effect, or is a message in the mailbox. That of an actor which has ended at this very moment may be on its way, and
+/// still come.
 ///
 /// # Panics
 ///
