@@ -14,6 +14,7 @@ use super::pid::{Down, Exit, MonitorId, Pid, Process};
 use super::quiet::quietly;
 use super::reason::ExitReason;
 use crate::channel::{Forever, Limit, Receive, RecvArm, RecvError, RecvTimeoutError, TryRecvError, Until};
+use crate::task::cancel::deliver_cancellation;
 
 /// The mailbox of the running actor.
 ///
@@ -110,7 +111,10 @@ impl<M: Send + 'static> Mailbox<M> {
     #[inline(always)]
     fn recv_within<L: Until>(&self, limit: L) -> Result<M, RecvTimeoutError> {
         self.own.give_up_abandoned();
-        self.inner.channel.recv(limit)
+        // An actor that always finds a message does not park, and has to end all the same.
+        deliver_cancellation();
+        // Whoever ends the actor and then drops the last address has ended it.
+        self.inner.channel.recv(limit).inspect_err(|_| deliver_cancellation())
     }
 
     /// An iterator that receives until all addresses are gone.

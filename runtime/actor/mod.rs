@@ -13,9 +13,10 @@
 //!
 //! It comes to its end, or [exits](exit()), or panics; or it gets an exit signal: of a [linked](link()) actor that has ended,
 //! by [`Pid::exit`] or by [`Pid::kill`]. A signal ends it at its current or next park, as every cancellation (see
-//! [`cancel`](crate::cancel)): code that never parks is not interrupted. An actor that
-//! [traps exits](Mailbox::trap_exits) gets a message instead. When its runtime ends, an actor ends with the reason
-//! [`Shutdown`](ExitReason::Shutdown), and so it does when all its addresses are gone, as [`Normal`](ExitReason::Normal).
+//! [`cancel`](crate::cancel)), or when it next [receives](Mailbox::recv), though there be a message: code that does neither
+//! is not interrupted. An actor that [traps exits](Mailbox::trap_exits) gets a message instead. When its runtime ends, an
+//! actor ends with the reason [`Shutdown`](ExitReason::Shutdown), and so it does when all its addresses are gone, as
+//! [`Normal`](ExitReason::Normal).
 //!
 //! The actor's state is dropped first. Then its names are free, the messages that it has not received are dropped, callers
 //! learn that they get no answer, and [monitors](Mailbox::monitor) and links are told, in this order. A panic is reported

@@ -71,6 +71,15 @@ pub(crate) fn deliver() {
     }
 }
 
+/// Unwinds if the running task has been cancelled: for operations that rather end than go on without a park. Costs a load
+/// where it has not.
+#[inline]
+pub(crate) fn deliver_cancellation() {
+    if core().state.is_cancelled() {
+        deliver();
+    }
+}
+
 /// Whether something other than a cancellation can end waits here: see [`region`].
 pub(crate) fn is_in_region() -> bool {
     !core().region.get().is_null()
