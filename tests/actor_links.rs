@@ -394,6 +394,15 @@ fn a_name_is_free_when_the_end_of_its_owner_is_told() {
 }
 
 #[test]
+fn an_actor_that_waits_for_its_own_end_is_told_so() {
+    everywhere(|| {
+        let actor = actor::spawn_body(|mailbox: &Mailbox<()>| mailbox.pid().wait());
+        let ExitReason::Panic(message) = actor.pid().wait() else { panic!("it ended otherwise") };
+        assert!(message.contains("its own end"), "{message}");
+    });
+}
+
+#[test]
 fn outside_of_an_actor_there_is_nobody_to_link_or_to_end() {
     within_patience(|| {
         let other = sleeper();

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::own;
 use super::pid::{MonitorId, Pid};
 use super::reason::ExitReason;
 use crate::channel::{Receive, RecvArm, RecvError, oneshot};
@@ -75,7 +76,12 @@ impl Pid {
 
     /// Parks until the actor has ended, and says why. Its state has been dropped then, its names are free, and all who
     /// wait for its answers have been told; its task may have some instructions to go.
+    ///
+    /// # Panics
+    ///
+    /// In the actor itself, which would wait for ever.
     pub fn wait(&self) -> ExitReason {
+        assert!(!own::is(self.id()), "an actor can't wait for its own end: use `actor::exit` to end it");
         self.monitor().recv()
     }
 
