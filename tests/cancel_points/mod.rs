@@ -8,6 +8,7 @@
 //! `FIBRA_STRESS_SECONDS=600 cargo test --release --lib cancel_points` plays at random for longer, with new seeds; each is
 //! printed.
 
+mod actors;
 mod channels;
 mod groups;
 mod ledger;
@@ -69,6 +70,7 @@ const PLAYS: &[Title] = &[
     ("pipe", sockets::pipe),
     ("datagrams", sockets::datagrams),
     ("accept", sockets::accept),
+    ("calls", actors::calls),
 ];
 
 macro_rules! tests {
@@ -88,6 +90,7 @@ tests! {
     scope join blocking sleep destructors
     group map token
     tcp unix pipe datagrams accept
+    calls
 }
 
 #[test]
