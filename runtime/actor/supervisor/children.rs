@@ -306,3 +306,17 @@ impl<'a> Children<'a> {
         }
     }
 }
+
+/// A supervisor that is killed ends nobody. Those below it learn by their links that they are to end, and would do so only
+/// when the start that they are in returns.
+impl Drop for Children<'_> {
+    fn drop(&mut self) {
+        for child in self.all.values() {
+            if let State::Running(running) = &child.state
+                && let Some(starts) = &running.begun.starts
+            {
+                starts.cancel();
+            }
+        }
+    }
+}

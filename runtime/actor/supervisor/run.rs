@@ -165,10 +165,12 @@ impl Run<'_> {
 
     /// The next message; `None` if it is a child's turn to be started.
     fn next_message(&mut self) -> Option<Message> {
-        if !self.children.is_any_waiting() {
-            if let Some(starter) = self.starter.take() {
-                starter.send(Ok(()));
-            }
+        let is_idle = !self.children.is_any_waiting();
+        if is_idle && let Some(starter) = self.starter.take() {
+            starter.send(Ok(()));
+        }
+        // Who keeps us from starting more has told us to end, or is about to.
+        if is_idle || self.starts.is_cancelled() {
             let message = self.mailbox.recv().expect("an actor that traps exits has an address");
             self.unread = self.mailbox.len();
             return Some(message);
@@ -184,6 +186,9 @@ impl Run<'_> {
         let started = self.children.start(key, &self.starts);
         self.unread = self.mailbox.len();
         let Err(error) = started else { return Continue(()) };
+        if self.starts.is_cancelled() {
+            return Continue(());
+        }
         let id = &self.children.get(key).spec.id;
         let failure = format!("child '{id}' failed to start: {}", why(&error));
         if let Some(starter) = self.starter.take() {
