@@ -1,51 +1,24 @@
-//! A TCP server that sends back what it gets: a task for each connection, which reads and writes as a thread would.
+//! A server is a task for each connection that reads and writes as a thread would, and blocks nobody while it waits.
 //!
-//! Serves until ctrl-C. With `--clients N` it is its own visitor: N tasks make round trips of 64 bytes, and it ends. The
-//! figure is then that of server and clients together on the same processors.
+//! Clients in the same program drive it, each with round trips of 64 bytes one after the other: the figure is that of
+//! server and clients together, on the same processors. Given an address, it serves there until ctrl-C instead.
 //!
 //! ```text
-//! $ cargo run --release --example echo                    # or with another address: -- 127.0.0.1:7
-//! echo listens at 127.0.0.1:7777, ctrl-C ends it
-//!
-//! $ cargo run --release --example echo -- --clients 100   # and with --round-trips 5000 each
+//! $ cargo run --release --example echo        # or with: -- --clients 1000 --round-trips 100, or: -- 127.0.0.1:7777
 //! 100 clients made 100000 round trips in 0.77 s: 130386 a second
 //! ```
+
+#[path = "shared/options.rs"]
+mod options;
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use std::{env, process};
 
 use fibra::net::{TcpListener, TcpStream};
 use fibra::signal::Shutdown;
 
-const USAGE: &str =
-    "usage: echo [ADDRESS:PORT] [--clients N] [--round-trips M]   (N and M from 1 to 1000000)";
-
-fn main() {
-    let (mut address, mut clients, mut round_trips) = (None, None, 1000);
-    let mut args = env::args().skip(1);
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--clients" => clients = Some(number(&arg, args.next())),
-            "--round-trips" => round_trips = number(&arg, args.next()),
-            _ => match arg.parse::<SocketAddr>() {
-                Ok(given) if address.is_none() => address = Some(given),
-                _ => fail(&format!("\"{arg}\" is not what is expected here")),
-            },
-        }
-    }
-    let done = fibra::run(|| match clients {
-        Some(clients) => measure(address.unwrap_or(([127, 0, 0, 1], 0).into()), clients, round_trips),
-        None => serve_until_ctrl_c(address.unwrap_or(([127, 0, 0, 1], 7777).into())),
-    });
-    if let Err(error) = done {
-        eprintln!("echo: {error}");
-        process::exit(1);
-    }
-}
-
-/// A task for each connection. Ends when the listener is closed.
+/// Ends when the listener is closed.
 fn serve(listener: &TcpListener) {
     for stream in listener.incoming() {
         match stream {
@@ -66,41 +39,7 @@ fn echo(mut stream: &TcpStream) -> io::Result<()> {
     }
 }
 
-fn serve_until_ctrl_c(address: SocketAddr) -> io::Result<()> {
-    let listener = TcpListener::bind(address)?;
-    let shutdown = Shutdown::new()?;
-    println!("echo listens at {}, ctrl-C ends it", listener.local_addr()?);
-    fibra::scope(|s| {
-        s.spawn(|| serve(&listener));
-        shutdown.wait();
-        listener.close();
-    });
-    Ok(())
-}
-
-fn measure(address: SocketAddr, clients: u32, round_trips: u32) -> io::Result<()> {
-    let listener = TcpListener::bind(address)?;
-    let server = listener.local_addr()?;
-    fibra::scope(|s| {
-        s.spawn(|| serve(&listener));
-        let start = Instant::now();
-        let visitors: Vec<_> = (0..clients).map(|_| s.spawn(|| visit(server, round_trips))).collect();
-        let visits = visitors.into_iter().map(|visitor| visitor.join().expect("a client does not panic"));
-        let failures: Vec<_> = visits.filter_map(Result::err).collect();
-        let seconds = start.elapsed().as_secs_f64();
-        listener.close();
-        if let Some(error) = failures.first() {
-            let count = failures.len();
-            return Err(io::Error::other(format!("{count} of {clients} clients failed: {error}")));
-        }
-        let total = u64::from(clients) * u64::from(round_trips);
-        let rate = total as f64 / seconds;
-        println!("{clients} clients made {total} round trips in {seconds:.2} s: {rate:.0} a second");
-        Ok(())
-    })
-}
-
-fn visit(server: SocketAddr, round_trips: u32) -> io::Result<()> {
+fn visit(server: SocketAddr, round_trips: u64) -> io::Result<()> {
     let mut stream = TcpStream::connect(server)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
@@ -115,13 +54,27 @@ fn visit(server: SocketAddr, round_trips: u32) -> io::Result<()> {
     Ok(())
 }
 
-fn number(option: &str, text: Option<String>) -> u32 {
-    let Some(text) = text else { fail(&format!("\"{option}\" needs a number")) };
-    let number = text.parse().ok().filter(|n| (1..=1_000_000).contains(n));
-    number.unwrap_or_else(|| fail(&format!("\"{option}\" needs a number from 1 to 1000000, not \"{text}\"")))
-}
-
-fn fail(message: &str) -> ! {
-    eprintln!("echo: {message}\n{USAGE}");
-    process::exit(2)
+fn main() -> io::Result<()> {
+    let (mut clients, mut round_trips) = (100, 1000);
+    let expected = "an ADDRESS:PORT, or [--clients N] [--round-trips N]";
+    let numbers = [("--clients", &mut clients), ("--round-trips", &mut round_trips)];
+    let address = options::read(expected, numbers);
+    fibra::run(|| {
+        let listener = TcpListener::bind(address.unwrap_or(([127, 0, 0, 1], 0).into()))?;
+        let server = listener.local_addr()?;
+        fibra::go!(serve(&listener));
+        if address.is_some() {
+            let shutdown = Shutdown::new()?;
+            println!("echo listens at {server}, ctrl-C ends it");
+            shutdown.wait();
+            return Ok(());
+        }
+        let start = Instant::now();
+        let visits: Vec<_> = (0..clients).map(|_| fibra::go!(visit(server, round_trips))).collect();
+        visits.into_iter().try_for_each(|visit| visit.join().expect("a client does not panic"))?;
+        let (total, seconds) = (clients * round_trips, start.elapsed().as_secs_f64());
+        let rate = total as f64 / seconds;
+        println!("{clients} clients made {total} round trips in {seconds:.2} s: {rate:.0} a second");
+        Ok(())
+    })
 }
