@@ -1,4 +1,4 @@
-//! A client for the self-test: it sends bytes as they are, and reads answers.
+//! A client that sends bytes as they are, and reads answers.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -11,12 +11,11 @@ pub struct Client {
     input: Vec<u8>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Answer {
     pub status: u16,
-    /// What the head says of the body's length.
-    pub length: usize,
     pub body: String,
+    /// It says that it is the connection's last.
     pub close: bool,
 }
 
@@ -32,25 +31,34 @@ impl Client {
         self.stream.write_all(bytes.as_bytes())
     }
 
-    /// Reads an answer; that to a HEAD ends with its head.
-    pub fn answer(&mut self, to_head: bool) -> io::Result<Answer> {
+    /// The next answer, which must have this status; `last` if it ends the connection.
+    pub fn expect(&mut self, status: u16, last: bool) -> io::Result<Answer> {
+        let answer = self.answer()?;
+        if (answer.status, answer.close) != (status, last) {
+            return Err(io::Error::other(format!("not {status} but {answer:?}")));
+        }
+        if last && !self.is_at_end()? {
+            return Err(io::Error::other("more comes after the last answer"));
+        }
+        Ok(answer)
+    }
+
+    /// The next answer, but not to a HEAD.
+    pub fn answer(&mut self) -> io::Result<Answer> {
         loop {
             let mut headers = [httparse::EMPTY_HEADER; 16];
             let mut head = httparse::Response::new(&mut headers);
-            let parsed = head.parse(&self.input).map_err(io::Error::other)?;
-            if let httparse::Status::Complete(start) = parsed {
+            if let httparse::Status::Complete(start) = head.parse(&self.input).map_err(io::Error::other)? {
                 let value = |name: &str| {
                     let header = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
-                    header.and_then(|header| str::from_utf8(header.value).ok())
+                    header.and_then(|header| str::from_utf8(header.value).ok()).unwrap_or_default()
                 };
-                let length = value("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-                let close = value("connection") == Some("close");
-                let status = head.code.unwrap_or(0);
-                let end = start + if to_head { 0 } else { length };
+                let (status, close) = (head.code.unwrap_or(0), value("connection") == "close");
+                let end = start + value("content-length").parse::<usize>().unwrap_or(0);
                 if self.input.len() >= end {
                     let body = String::from_utf8_lossy(&self.input[start..end]).into_owned();
                     self.input.drain(..end);
-                    return Ok(Answer { status, length, body, close });
+                    return Ok(Answer { status, body, close });
                 }
             }
             if self.receive()? == 0 {
@@ -59,7 +67,7 @@ impl Client {
         }
     }
 
-    /// Whether the server has closed the connection and nothing was left to read.
+    /// Whether the server has closed the connection and nothing is left to read.
     pub fn is_at_end(&mut self) -> io::Result<bool> {
         Ok(self.input.is_empty() && self.receive()? == 0)
     }
