@@ -13,7 +13,7 @@ use versus::actors::{idle, sum};
 use versus::turns::{self, time};
 use versus::{Args, BATCH, Report};
 
-use crate::{servers, task};
+use crate::{restarts, servers, task};
 
 enum Message {
     Echo(usize, ReplyTo<usize>),
@@ -29,18 +29,29 @@ pub fn run(fibra: &Runtime, args: &Args) -> Report {
         "call" => {
             let anywhere = fibra.run(|| call(n, None));
             // Fewer between two workers, which may have to wake each other.
-            let [here, there] = [(0, n), (args.workers - 1, n / 10)].map(|(worker, n)| {
-                fibra.run(|| {
-                    task(Some(0)).spawn(move || call(n, Some(worker)).value()).unwrap().join().unwrap()
-                })
-            });
+            let [here, there] =
+                [(0, n), (args.workers - 1, n / 10)].map(|(worker, n)| placed(fibra, worker, call, n));
             anywhere.with("one_worker_ns", here).with("two_workers_ns", there)
         }
-        "cast" => fibra.run(|| cast(n)),
+        "cast" => {
+            let anywhere = fibra.run(|| cast(n, None));
+            let [here, there] = [0, args.workers - 1].map(|worker| placed(fibra, worker, cast, n));
+            anywhere.with("one_worker_ns", here).with("two_workers_ns", there)
+        }
         "actors_idle" => fibra.run(|| idle(n, || spawn_waiting(n), |actors| call_each(actors), end_all)),
-        "restart" => Report::skip("fibra has no supervisors"),
+        "restart" => restarts::run(fibra, args),
         _ => servers::run(fibra, args),
     }
+}
+
+/// The value of `measure` with the actor on `worker` and its caller on the first one.
+fn placed(fibra: &Runtime, worker: usize, measure: fn(usize, Option<usize>) -> Report, n: usize) -> f64 {
+    fibra.run(|| task(Some(0)).spawn(move || measure(n, Some(worker)).value()).unwrap().join().unwrap())
+}
+
+/// An actor on `worker`, or where the runtime places it.
+fn builder(worker: Option<usize>) -> actor::Builder {
+    worker.map_or(actor::Builder::new(), |worker| actor::Builder::new().worker(worker))
 }
 
 fn handle(sum: &mut usize, message: Message) -> ControlFlow<()> {
@@ -97,16 +108,14 @@ fn spawned() {
     has_stopped(&actor);
 }
 
-/// Calls an actor on `worker`, or where the runtime places it.
 fn call(n: usize, worker: Option<usize>) -> Report {
-    let actor = worker.map_or(actor::Builder::new(), |worker| actor::Builder::new().worker(worker));
-    let actor = actor.spawn(|_| 0, handle).unwrap();
+    let actor = builder(worker).spawn(|_| 0, handle).unwrap();
     turns::alone(n, |ops| (0..ops).for_each(|i| assert_eq!(echo(&actor, i), i)))
 }
 
-fn cast(n: usize) -> Report {
-    let bounded = actor::spawn(|_| 0, handle);
-    let unbounded = actor::Builder::new().unbounded().spawn(|_| 0, handle).unwrap();
+fn cast(n: usize, worker: Option<usize>) -> Report {
+    let bounded = builder(worker).spawn(|_| 0, handle).unwrap();
+    let unbounded = builder(worker).unbounded().spawn(|_| 0, handle).unwrap();
     let turns = turns::take(
         n,
         [&mut |ops| time(|| casts(&bounded, ops)), &mut |ops| time(|| casts(&unbounded, ops))],

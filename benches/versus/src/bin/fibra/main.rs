@@ -2,6 +2,7 @@
 
 mod actors;
 mod coordination;
+mod restarts;
 mod servers;
 
 use std::array;
