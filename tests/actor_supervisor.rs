@@ -93,7 +93,8 @@ fn rest_for_one_restarts_those_behind_the_crashed_child() {
 #[test]
 fn the_kind_of_child_and_the_reason_decide_whether_it_is_restarted() {
     silence_expected_panics();
-    let orders: [(&str, fn() -> Order); 5] = [
+    type Make = fn() -> Order;
+    let orders: [(&str, Make); 5] = [
         ("normal", || Order::Exit(ExitReason::Normal)),
         ("shutdown", || Order::Exit(ExitReason::Shutdown)),
         ("failed", crash),
