@@ -13,6 +13,7 @@
 //! fetch_add             800000        0              3.9
 //! channel               800000        0             16.8
 //! actor                 800000        0             27.1
+//! load and store lost 598991 of 800000 additions, the other ways 0
 //! ```
 
 #[path = "shared/argument.rs"]
@@ -43,17 +44,16 @@ fn main() {
         }
         count.store(seen + 1, Relaxed);
     };
-    race("load and store", times, add, || count.load(Relaxed));
-
+    let lost = race("load and store", times, add, || count.load(Relaxed));
     let count = Mutex::new(0);
-    race("Mutex", times, |_| *count.lock() += 1, || *count.lock());
-
+    let mut others = race("Mutex", times, |_| *count.lock() += 1, || *count.lock());
     let count = AtomicU64::new(0);
-    race("fetch_add", times, |_| _ = count.fetch_add(1, Relaxed), || count.load(Relaxed));
+    others += race("fetch_add", times, |_| _ = count.fetch_add(1, Relaxed), || count.load(Relaxed));
 
     let (tx, rx) = channel::unbounded();
     let owner = fibra::spawn(move || rx.iter().take(8 * times as usize).sum());
-    race("channel", times, |_| tx.send(1).expect("it listens"), || owner.join().expect("it has a sum"));
+    others +=
+        race("channel", times, |_| tx.send(1).expect("it listens"), || owner.join().expect("it has a sum"));
 
     let handle = |count: &mut u64, message| match message {
         Message::Add(n) => *count += n,
@@ -61,11 +61,12 @@ fn main() {
     };
     let owner = actor::Builder::new().unbounded().spawn(|_| 0, handle).expect("there is memory");
     let add = |_| owner.send(Message::Add(1)).expect("it lives");
-    race("actor", times, add, || owner.call(Message::Get).expect("it answers"));
+    others += race("actor", times, add, || owner.call(Message::Get).expect("it answers"));
+    println!("load and store lost {lost} of {} additions, the other ways {others}", 8 * times);
 }
 
-/// Has four tasks and four threads call `add` so many times each, all at once, and prints what has come of it.
-fn race(how: &str, times: u64, add: impl Fn(u64) + Sync, count: impl FnOnce() -> u64) {
+/// Has four tasks and four threads call `add` so many times each, all at once, and returns how many got lost.
+fn race(how: &str, times: u64, add: impl Fn(u64) + Sync, count: impl FnOnce() -> u64) -> u64 {
     let (start, began) = (Barrier::new(8), Instant::now());
     let run = || {
         start.wait();
@@ -79,7 +80,7 @@ fn race(how: &str, times: u64, add: impl Fn(u64) + Sync, count: impl FnOnce() ->
             }
         });
     });
-    let (count, all) = (count(), 8 * times);
-    let each = began.elapsed().as_nanos() as f64 / all as f64;
-    println!("{how:<14} {count:>13} {:>8} {each:>16.1}", all - count);
+    let (count, each) = (count(), began.elapsed().as_nanos() as f64 / (8 * times) as f64);
+    println!("{how:<14} {count:>13} {:>8} {each:>16.1}", 8 * times - count);
+    8 * times - count
 }
