@@ -1,4 +1,4 @@
-//! A million tasks at once, and a million deep. Alone in its process, which it measures; needs some gigabytes.
+//! A million tasks at once, a million actors, and a million tasks deep. Alone in its process, which it measures; needs some gigabytes.
 
 mod support;
 
@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use fibra::actor::{self, ReplyTo};
 use fibra::{Builder, thread};
-use support::status_kib;
+use support::{PATIENCE, status_kib};
 
 const MILLION: usize = 1_000_000;
 
@@ -97,6 +98,31 @@ fn a_million_parked_tasks() {
     phase(1000);
 }
 
+fn a_million_idle_actors() {
+    let runtime = Builder::new().build().unwrap();
+    let phase = |count: usize| {
+        runtime.run(|| {
+            let handle = |sum: &mut usize, (number, reply_to): (usize, ReplyTo<usize>)| {
+                *sum += number;
+                reply_to.send(*sum);
+            };
+            let actors: Vec<_> = (0..count).map(|i| actor::spawn(move |_| i, handle)).collect();
+            let call = |i: usize, n| actors[i].call_timeout(PATIENCE, |reply_to| (n, reply_to)).unwrap();
+            assert!((0..count).all(|i| call(i, 1) == i + 1));
+            let figures = Figures::now();
+            assert!((0..count).all(|i| call(i, 2) == i + 3));
+            figures
+        })
+    };
+    phase(1000);
+    let start = Figures::now();
+    // Without optimisation each takes two pages, and its time.
+    let count = if cfg!(debug_assertions) { MILLION / 10 } else { MILLION };
+    let idle = phase(count);
+    println!("an idle actor: {} B resident", (idle.resident - start.resident) * 1024 / count);
+    check_given_back("a million actors", start);
+}
+
 fn a_recursion_a_million_deep() {
     fn depth(left: usize) -> usize {
         if left == 0 { 0 } else { fibra::spawn(move || depth(left - 1)).join().unwrap() + 1 }
@@ -108,10 +134,10 @@ fn a_recursion_a_million_deep() {
     check_given_back("a million deep", start);
 }
 
-/// One after the other, since both need the memory of the machine.
+/// One after the other, since all of them need the memory of the machine.
 #[test]
-fn a_million_tasks_park_wake_and_give_their_memory_back_and_a_million_may_wait_for_each_other() {
-    for test in [a_million_parked_tasks, a_recursion_a_million_deep] {
+fn a_million_tasks_park_wake_and_give_their_memory_back_as_do_actors_and_a_million_may_wait_for_each_other() {
+    for test in [a_million_parked_tasks, a_million_idle_actors, a_recursion_a_million_deep] {
         if enough_memory() {
             test();
         }
