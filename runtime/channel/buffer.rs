@@ -1,7 +1,7 @@
 //! Where sent messages lie until they are received, by kind of channel.
 
 use super::ring::Ring;
-use super::segments::{Segment, Segments};
+use super::segments::{Growth, Room, Segments};
 use crate::util::abort;
 
 /// Where sent messages lie until they are received.
@@ -10,24 +10,25 @@ pub(crate) trait Buffer<T>: Default {
     const ENDLESS: bool;
 
     fn len(&self) -> usize;
-    /// Whether a push needs a pop or an [`add`](Self::add) first.
+    /// Whether a push needs something first: a pop, [`make_place`](Self::make_place) or [`add`](Self::add).
     fn is_full(&self) -> bool;
-    /// Whether there is room for one more message than `reserved`. An endless buffer is never reserved in.
-    fn has_room_besides(&self, reserved: usize) -> bool;
+    /// Whether one more message than `reserved` may be pushed, as soon as there is a place for it. An endless buffer is
+    /// never reserved in.
+    fn takes_besides(&self, reserved: usize) -> bool;
     fn push(&mut self, message: T);
     fn pop(&mut self) -> Option<T>;
     /// What [`add`](Self::add) takes.
     type Room;
-    /// Makes room without an allocation, where that is possible.
-    fn reuse(&mut self) -> bool;
-    /// How much room would help a full buffer; `None` if only a pop helps.
-    fn growth(&self) -> Option<usize>;
-    /// Allocates so much, so call it without the lock.
-    fn more_room(places: usize) -> Self::Room;
-    /// What comes back is to be freed without the lock.
+    /// Whether there is a place for a message that may be pushed, or one could be made without an allocation.
+    fn make_place(&mut self) -> bool;
+    /// What a full buffer without a place needs; `None` if only a pop helps.
+    fn growth(&self) -> Option<Growth>;
+    /// Allocates, so call it without the lock.
+    fn more_room(growth: Growth) -> Self::Room;
+    /// For a full buffer. What comes back is to be freed without the lock; then look again.
     fn add(&mut self, room: Self::Room) -> Option<Self::Room>;
-    /// Makes room for a message of a sender who waits, and so is called with the lock: after a pop, if that has not.
-    fn make_room(&mut self) -> bool;
+    /// Pushes a waiting sender's message, of whom nobody can ask to make room before. The buffer takes one.
+    fn admit(&mut self, message: T);
 }
 
 /// The whole buffer of a channel for one message.
@@ -46,24 +47,24 @@ macro_rules! does_not_grow {
         type Room = ();
 
         #[inline]
-        fn reuse(&mut self) -> bool {
-            false
+        fn make_place(&mut self) -> bool {
+            true
         }
 
         #[inline]
-        fn growth(&self) -> Option<usize> {
+        fn growth(&self) -> Option<Growth> {
             None
         }
 
-        fn more_room(_places: usize) {}
+        fn more_room(_: Growth) {}
 
         fn add(&mut self, (): ()) -> Option<()> {
             abort("a bounded channel does not grow");
         }
 
         #[inline]
-        fn make_room(&mut self) -> bool {
-            false
+        fn admit(&mut self, message: T) {
+            self.push(message);
         }
     };
 }
@@ -79,7 +80,7 @@ impl<T> Buffer<T> for Single<T> {
         self.0.is_some()
     }
 
-    fn has_room_besides(&self, reserved: usize) -> bool {
+    fn takes_besides(&self, reserved: usize) -> bool {
         self.len() + reserved == 0
     }
 
@@ -107,7 +108,7 @@ impl<T> Buffer<T> for Ring<T> {
     }
 
     #[inline]
-    fn has_room_besides(&self, reserved: usize) -> bool {
+    fn takes_besides(&self, reserved: usize) -> bool {
         self.capacity() - Ring::len(self) > reserved
     }
 
@@ -136,9 +137,9 @@ impl<T> Buffer<T> for Segments<T> {
     }
 
     #[inline]
-    fn has_room_besides(&self, reserved: usize) -> bool {
+    fn takes_besides(&self, reserved: usize) -> bool {
         debug_assert_eq!(reserved, 0);
-        !Segments::is_full(self)
+        true
     }
 
     #[inline]
@@ -151,28 +152,26 @@ impl<T> Buffer<T> for Segments<T> {
         Segments::pop(self)
     }
 
-    type Room = Segment<T>;
-
-    fn reuse(&mut self) -> bool {
-        Segments::reuse(self)
-    }
+    type Room = Room<T>;
 
     #[inline]
-    fn growth(&self) -> Option<usize> {
+    fn make_place(&mut self) -> bool {
+        !Segments::is_full(self) || self.reuse()
+    }
+
+    fn growth(&self) -> Option<Growth> {
         Some(Segments::growth(self))
     }
 
-    fn more_room(places: usize) -> Segment<T> {
-        Segments::segment(places)
+    fn more_room(growth: Growth) -> Room<T> {
+        Room::new(growth)
     }
 
-    fn add(&mut self, room: Segment<T>) -> Option<Segment<T>> {
+    fn add(&mut self, room: Room<T>) -> Option<Room<T>> {
         Segments::add(self, room)
     }
 
-    /// Nobody waits.
-    #[inline]
-    fn make_room(&mut self) -> bool {
-        false
+    fn admit(&mut self, _message: T) {
+        abort("a sender waited at an unbounded channel");
     }
 }

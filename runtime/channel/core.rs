@@ -31,11 +31,11 @@
 
 use std::marker::PhantomData;
 use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::buffer::Buffer;
 use super::error::{RecvTimeoutError, SendTimeoutError};
+use super::handles::Handles;
 use super::limit::{Limit, Until};
 use super::packet::{Node, Packet, Role, Slot, Unsent, Wakes, await_message, claim_partner};
 use crate::task::waiter::{Claimed, End, Place, Selected, WaitQueue, wait_in, wait_in_and_drop};
@@ -47,8 +47,8 @@ use crate::util::spin::{SpinGuard, SpinLock};
 #[repr(C, align(64))]
 pub(crate) struct Channel<T, B> {
     pub(super) state: SpinLock<State<T, B>>,
-    senders: AtomicUsize,
-    receivers: AtomicUsize,
+    pub(super) senders: Handles,
+    receivers: Handles,
     capacity: Option<usize>,
 }
 
@@ -121,12 +121,7 @@ impl<T, B: Buffer<T>> Channel<T, B> {
             senders_gone: false,
             _messages: PhantomData,
         };
-        Self {
-            state: SpinLock::new(state),
-            senders: AtomicUsize::new(1),
-            receivers: AtomicUsize::new(1),
-            capacity,
-        }
+        Self { state: SpinLock::new(state), senders: Handles::one(), receivers: Handles::one(), capacity }
     }
 
     #[inline]
@@ -200,31 +195,36 @@ impl<T, B: Buffer<T>> Channel<T, B> {
                 wake.unpark();
                 return Ok(());
             }
-            if state.has_room() || state.buffer.reuse() {
+            if state.has_room() && state.buffer.make_place() {
                 state.buffer.push(message.take());
                 drop(state);
                 return Ok(());
             }
-            let Some(places) = state.buffer.growth() else {
+            let Some(growth) = state.buffer.growth() else {
                 return self.send_wait(state, message, limit, wakes);
             };
             // Neither the allocation nor its failure belongs under the lock; then look again.
             drop(state);
             drop(wakes);
-            let room = B::more_room(places);
-            state = self.state.lock();
-            // Somebody else may have made room meanwhile, or the receivers may have gone.
-            let superfluous = if state.buffer.is_full() && !state.intake.is_closed() {
-                state.buffer.add(room)
-            } else {
-                Some(room)
-            };
-            if superfluous.is_some() {
-                drop(state);
-                drop(superfluous);
-                state = self.state.lock();
-            }
+            state = self.add_room(B::more_room(growth));
         }
+    }
+
+    /// Gives a full buffer room, and comes back with the lock.
+    pub(super) fn add_room(&self, room: B::Room) -> SpinGuard<'_, State<T, B>> {
+        let mut state = self.state.lock();
+        // Somebody else may have made room meanwhile, or the receivers may have gone.
+        let superfluous = if state.buffer.is_full() && !state.intake.is_closed() {
+            state.buffer.add(room)
+        } else {
+            Some(room)
+        };
+        if superfluous.is_none() {
+            return state;
+        }
+        drop(state);
+        drop(superfluous);
+        self.state.lock()
     }
 
     #[inline(never)]
@@ -406,37 +406,23 @@ impl<T, B: Buffer<T>> Channel<T, B> {
     }
 
     pub(crate) fn has_receivers(&self) -> bool {
-        // Relaxed: an answer that is out of date the next moment carries no data.
-        self.receivers.load(Ordering::Relaxed) > 0
+        !self.receivers.are_gone()
     }
 
     pub(crate) fn add_sender(&self) {
-        // Relaxed: a new handle is made from one that exists. Every handle also holds a reference of the `Arc` around
-        // us, whose own check aborts before this counter can overflow.
-        self.senders.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Makes a sender if there is one.
-    #[allow(dead_code, reason = "for mailboxes alone")]
-    pub(crate) fn try_add_sender(&self) -> bool {
-        // Relaxed: as in `add_sender`.
-        let add = |senders| if senders == 0 { None } else { Some(senders + 1) };
-        self.senders.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
+        self.senders.add();
     }
 
     pub(crate) fn add_receiver(&self) {
-        // Relaxed: as in `add_sender`.
-        self.receivers.fetch_add(1, Ordering::Relaxed);
+        self.receivers.add();
     }
 
     /// With the last sender, receivers drain the buffer and then learn that no more will come.
     pub(crate) fn drop_sender(&self) {
-        // Release and Acquire: pair with each other. The other senders' last messages are in before we close; that they
-        // were sent under the lock would do as well.
-        if self.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.senders.drop_one() {
             let mut state = self.state.lock();
-            // Somebody may have reopened the channel meanwhile.
-            if self.senders.load(Ordering::Relaxed) > 0 {
+            // The receiver of a mailbox may have reopened it since.
+            if !self.senders.are_gone() {
                 return;
             }
             state.senders_gone = true;
@@ -455,8 +441,7 @@ impl<T, B: Buffer<T>> Channel<T, B> {
 
     /// As [`drop_receiver`](Self::drop_receiver), but leaves it to the caller to drop the messages, if these are to be.
     pub(super) fn discard_with_receiver(&self) -> Option<B> {
-        // Release and Acquire: as in `drop_sender`.
-        if self.receivers.fetch_sub(1, Ordering::AcqRel) != 1 {
+        if !self.receivers.drop_one() {
             return None;
         }
         let mut state = self.state.lock();
@@ -474,17 +459,17 @@ impl<T, B: Buffer<T>> Channel<T, B> {
 impl<T, B: Buffer<T>> State<T, B> {
     #[inline]
     pub(super) fn has_room(&self) -> bool {
-        self.buffer.has_room_besides(self.intake.reserved())
+        self.buffer.takes_besides(self.intake.reserved())
     }
 
     /// Lets waiting senders have the room that there is.
     #[inline]
     pub(super) fn admit(&mut self, wakes: &mut Wakes) {
-        while !self.senders.is_empty() && (self.has_room() || self.buffer.make_room()) {
+        while !self.senders.is_empty() && self.has_room() {
             let Some(sender) = claim_partner(&mut self.senders, wakes) else { return };
             if sender.packet().role == Role::Message {
                 // SAFETY: a sender of this channel, which waits with its message; we have claimed it.
-                self.buffer.push(unsafe { sender.packet().take() });
+                self.buffer.admit(unsafe { sender.packet().take() });
             } else {
                 self.intake.reserve();
             }

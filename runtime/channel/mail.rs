@@ -1,4 +1,22 @@
-//! A buffer for mailboxes.
+//! The buffer of a mailbox, and what a mailbox can do that other channels can't.
+//!
+//! An actor's mailbox is a channel with one receiver. There may be very many, most of them empty, so its buffer allocates
+//! nothing before the first message, however many it may hold at last: it is a queue of [`Segments`] with a limit.
+//!
+//! | | waits at the limit | goes |
+//! | --- | --- | --- |
+//! | [`send`](Channel::send) | yes | to the back |
+//! | [`force_send`](Channel::force_send): what must not wait, such as news of a death | no | to the back |
+//! | [`restore`](Channel::restore): messages that the receiver has taken and does not want yet | no | to the front |
+//!
+//! The limit is not always the same as being full: below it a queue may want a segment. Senders bring that from outside
+//! of the lock. A sender that waits can't, when its turn comes: the receiver, which pushes the message for it, holds the
+//! lock. So before a sender waits it provides for a reserve, which lasts: by the time that it is used up, pops have
+//! drained a segment. Only where forced messages have taken the reserve does the receiver allocate under the lock.
+//!
+//! A mailbox has no sending arm of a select, so nothing is ever reserved in it.
+//!
+//! Rejected: a ring of the limit's size. A million actors would take 16 GiB for messages of 16 bytes.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -7,25 +25,29 @@ use super::buffer::Buffer;
 use super::core::Channel;
 use super::error::SendError;
 use super::packet::{Wakes, claim_partner};
-use super::segments::{Segment, Segments};
+use super::segments::{Growth, Room, Segments};
 use crate::task::waiter::Selected;
+
+#[cfg(test)]
+mod tests;
 
 /// See the head of this file.
 pub(crate) struct Mail<M> {
     messages: Segments<M>,
-    /// From how many messages on senders wait.
+    /// With so many messages senders wait.
     limit: usize,
 }
 
 impl<M> Mail<M> {
-    /// An empty one, for `limit` messages, or for any number; at least one.
+    /// For `limit` messages, which is at least one, or for any number.
     pub(crate) fn new(limit: Option<usize>) -> Self {
         debug_assert_ne!(limit, Some(0));
         Self { messages: Segments::default(), limit: limit.unwrap_or(usize::MAX) }
     }
 
-    fn is_at_limit(&self) -> bool {
-        self.messages.len() >= self.limit
+    #[inline]
+    fn is_below_limit(&self) -> bool {
+        self.messages.len() < self.limit
     }
 }
 
@@ -45,13 +67,13 @@ impl<M> Buffer<M> for Mail<M> {
 
     #[inline]
     fn is_full(&self) -> bool {
-        self.messages.is_full() || self.is_at_limit()
+        self.messages.is_full() || !self.is_below_limit()
     }
 
     #[inline]
-    fn has_room_besides(&self, reserved: usize) -> bool {
+    fn takes_besides(&self, reserved: usize) -> bool {
         debug_assert_eq!(reserved, 0);
-        !self.is_full()
+        self.is_below_limit()
     }
 
     #[inline]
@@ -64,42 +86,51 @@ impl<M> Buffer<M> for Mail<M> {
         self.messages.pop()
     }
 
-    type Room = Segment<M>;
+    type Room = Room<M>;
 
-    fn reuse(&mut self) -> bool {
-        !self.is_at_limit() && self.messages.reuse()
+    #[inline]
+    fn make_place(&mut self) -> bool {
+        !self.messages.is_full() || self.messages.reuse()
     }
 
-    fn growth(&self) -> Option<usize> {
-        if self.is_at_limit() { None } else { Some(self.messages.growth()) }
-    }
-
-    fn more_room(places: usize) -> Segment<M> {
-        Segments::segment(places)
-    }
-
-    fn add(&mut self, room: Segment<M>) -> Option<Segment<M>> {
-        if self.messages.is_full() { self.messages.add(room) } else { Some(room) }
-    }
-
-    fn make_room(&mut self) -> bool {
-        if self.is_at_limit() {
-            return false;
+    fn growth(&self) -> Option<Growth> {
+        if self.is_below_limit() || !self.messages.has_reserve() {
+            Some(self.messages.growth())
+        } else {
+            None
         }
-        if !self.messages.reuse() {
-            let places = self.messages.growth();
-            self.messages.add(Segments::segment(places));
+    }
+
+    fn more_room(growth: Growth) -> Room<M> {
+        Room::new(growth)
+    }
+
+    fn add(&mut self, room: Room<M>) -> Option<Room<M>> {
+        self.messages.add(room)
+    }
+
+    fn admit(&mut self, message: M) {
+        while !self.make_place() {
+            self.grow_locked();
         }
-        true
+        self.messages.push(message);
+    }
+}
+
+impl<M> Mail<M> {
+    #[cold]
+    fn grow_locked(&mut self) {
+        let room = Room::new(self.messages.growth());
+        drop(self.messages.add(room));
     }
 }
 
 impl<M> Channel<M, Mail<M>> {
-    /// Sends without waiting, beyond the limit if need be.
+    /// Sends without waiting, beyond the limit if need be. Not a point to give the turn back.
     ///
     /// # Errors
     ///
-    /// Gives the message back if the receivers are gone.
+    /// Gives the message back if the receiver is gone.
     pub(crate) fn force_send(&self, message: M) -> Result<(), SendError<M>> {
         let mut state = self.state.lock();
         loop {
@@ -117,23 +148,16 @@ impl<M> Channel<M, Mail<M>> {
                 wake.unpark();
                 return Ok(());
             }
-            let messages = &mut state.buffer.messages;
-            if !messages.is_full() || messages.reuse() {
-                messages.push(message);
+            if state.buffer.make_place() {
+                state.buffer.push(message);
                 drop(state);
                 return Ok(());
             }
-            let places = messages.growth();
+            // As in `send_slow`.
+            let growth = state.buffer.messages.growth();
             drop(state);
             drop(wakes);
-            let room = Segments::segment(places);
-            state = self.state.lock();
-            let superfluous = if state.intake.is_closed() { Some(room) } else { state.buffer.add(room) };
-            if superfluous.is_some() {
-                drop(state);
-                drop(superfluous);
-                state = self.state.lock();
-            }
+            state = self.add_room(Room::new(growth));
         }
     }
 
@@ -148,105 +172,39 @@ impl<M> Channel<M, Mail<M>> {
         }
     }
 
-    /// Puts messages that the only receiver has taken back to where they were: before all others, in their order.
+    /// Puts messages back to where they were: in front of all others, in their order. For the only receiver, who has
+    /// taken them one after the other. Neither waits nor gives the turn back, so it can be called while unwinding.
+    ///
+    /// If the mailbox has been closed meanwhile they are dropped.
     pub(crate) fn restore(&self, mut messages: VecDeque<M>) {
         if messages.is_empty() {
             return;
         }
         let mut state = self.state.lock();
-        if state.intake.is_closed() || state.buffer.messages.restore(&mut messages).is_ok() {
+        // Nobody is to be woken: the receiver is here, and the senders have less room than before.
+        debug_assert!(state.receivers.is_empty());
+        if state.intake.is_closed() || state.buffer.messages.restore(&mut messages) {
             drop(state);
             return;
         }
         drop(state);
-        let len = messages.len();
         let packed = Segments::pack(messages);
         let mut state = self.state.lock();
-        let left = if state.intake.is_closed() { packed } else { state.buffer.messages.prepend(packed, len) };
+        // What is left over, or all of it: freed without the lock.
+        let left = if state.intake.is_closed() { packed } else { state.buffer.messages.prepend(packed) };
         drop(state);
         drop(left);
     }
 
-    /// Makes a sender, whether there are any left or not. For the receiver.
+    /// Makes a sender, also if there is none left. For the receiver, who goes on to wait; see `handles.rs`.
     pub(crate) fn reopen(&self) {
         let mut state = self.state.lock();
-        self.add_sender();
+        self.senders.add();
         state.senders_gone = false;
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::channel::{Forever, Limit, RecvTimeoutError, SendTimeoutError};
-    use std::sync::Arc;
-
-    fn mailbox(limit: Option<usize>) -> Arc<Channel<usize, Mail<usize>>> {
-        Arc::new(Channel::new(Mail::new(limit), limit))
-    }
-
-    #[test]
-    fn a_forced_message_goes_beyond_the_limit() {
-        let mail = mailbox(Some(2));
-        (0..2).for_each(|i| mail.try_send(i).unwrap());
-        assert_eq!(mail.try_send(9), Err(SendTimeoutError::Timeout(9)));
-        (2..200).for_each(|i| mail.force_send(i).unwrap());
-        assert_eq!(mail.len(), 200);
-        (0..198).for_each(|i| assert_eq!(mail.try_recv(), Ok(i)));
-        assert_eq!(mail.try_send(9), Err(SendTimeoutError::Timeout(9)));
-        (198..200).for_each(|i| assert_eq!(mail.try_recv(), Ok(i)));
-        assert_eq!(mail.try_recv(), Err(RecvTimeoutError::Timeout));
-        mail.send(5, Forever).unwrap();
-        mail.close(|_| ());
-        assert_eq!(mail.len(), 0);
-        assert_eq!(mail.force_send(7), Err(SendError(7)));
-    }
-
-    #[test]
-    fn restored_messages_come_first_and_in_order() {
-        for (sent, popped) in (0..150).flat_map(|sent| (0..=sent).map(move |popped| (sent, popped))) {
-            let mail = mailbox(None);
-            (0..sent).for_each(|i| mail.send(i, Forever).unwrap());
-            let skipped: VecDeque<_> = (0..popped).map(|_| mail.try_recv().unwrap()).collect();
-            if popped % 3 == 0 {
-                mail.send(sent, Forever).unwrap();
-            }
-            mail.restore(skipped);
-            if popped % 3 != 0 {
-                mail.send(sent, Forever).unwrap();
-            }
-            assert_eq!(mail.len(), sent + 1);
-            (0..=sent).for_each(|i| assert_eq!(mail.recv(Forever), Ok(i)));
-            assert_eq!(mail.len(), 0);
-        }
-    }
-
-    #[test]
-    fn messages_restored_to_a_mailbox_that_never_held_any_leave_room_for_more() {
-        for restored in [1, 64, 65, 200] {
-            for taken in 0..=restored {
-                let mail = mailbox(None);
-                // All of them came from hand to hand.
-                mail.restore((0..restored).collect());
-                (0..taken).for_each(|i| assert_eq!(mail.try_recv(), Ok(i)));
-                (restored..restored + 70).for_each(|i| mail.send(i, Forever).unwrap());
-                (taken..restored + 70).for_each(|i| assert_eq!(mail.try_recv(), Ok(i)));
-                assert_eq!(mail.len(), 0);
-            }
-        }
-    }
-
-    #[test]
-    fn a_reopened_channel_waits_again() {
-        let mail = mailbox(Some(2));
-        mail.drop_sender();
-        assert!(!mail.try_add_sender());
-        assert_eq!(mail.recv(Forever), Err(RecvTimeoutError::Disconnected));
-        mail.reopen();
-        assert!(mail.try_add_sender());
-        assert_eq!(mail.try_recv(), Err(RecvTimeoutError::Timeout));
-        mail.drop_sender();
-        mail.drop_sender();
-        assert_eq!(mail.recv(Limit::Never), Err(RecvTimeoutError::Disconnected));
+    /// Makes a sender if there is one.
+    pub(crate) fn try_add_sender(&self) -> bool {
+        self.senders.try_add()
     }
 }

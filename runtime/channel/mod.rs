@@ -53,6 +53,7 @@ mod core;
 mod error;
 mod flavour;
 mod given;
+mod handles;
 mod iter;
 mod limit;
 mod macro_arm;
