@@ -11,12 +11,12 @@
 //! ```text
 //! $ cargo run --release --example cpu_bound               # or with another number: -- 100000000
 //! heavy_computation(10000000), four times, with 2 workers
-//! one task                        45.0 ms   1.00 times as fast
-//! four tasks on one worker        44.0 ms   1.02 times as fast
-//! four tasks on all workers       28.2 ms   1.59 times as fast
-//! pool::map                       27.4 ms   1.64 times as fast
+//! one task                        21.9 ms   1.00 times as fast
+//! four tasks on one worker        21.9 ms   1.00 times as fast
+//! four tasks on all workers       11.2 ms   1.95 times as fast
+//! pool::map                       11.2 ms   1.96 times as fast
 //! all 80 results are [333333283333335000000]
-//! four tasks on one worker are 1.02 times as fast as one task, pool::map on 2 workers 1.64 times
+//! four tasks on one worker are 1.00 times as fast as one task, pool::map on 2 workers 1.96 times
 //! ```
 
 #[path = "shared/argument.rs"]

@@ -12,7 +12,7 @@
 //!   alice waits for B, which bob holds
 //!   bob waits for A, which alice holds
 //!    …
-//! both transfers are done after 107 ms: A has 80 and B has 120
+//! both transfers are done after 103 ms: A has 80 and B has 120
 //! ```
 
 #[path = "shared/argument.rs"]

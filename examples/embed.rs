@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! $ cargo run --release --example embed                   # or with a count of tasks: -- 100000
-//! 1000 tasks spawned from main in 2.9ms, finished after 110.0ms
+//! 1000 tasks spawned from main in 276.1µs, finished after 108.3ms
 //! the printer thread received 1000 squares, their sum is 332833500
 //! threads of this process: 1 before the runtime, 4 with it, 1 after it
 //! ```

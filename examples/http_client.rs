@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! $ cargo run --release --example http_client              # or with the number of requests: -- 5000
-//! 1000 of 1000 requests answered in 0.44 s; one after the other they would take 100 s
+//! 1000 of 1000 requests answered in 0.34 s; one after the other they would take 100 s
 //! ```
 
 #[path = "shared/argument.rs"]

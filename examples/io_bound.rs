@@ -5,9 +5,9 @@
 //!
 //! ```text
 //! $ cargo run --release --example io_bound                # or with the number of users: -- 3
-//! one after the other: 10 users in 5.02 s, the last is "user 10"
+//! one after the other: 10 users in 5.01 s, the last is "user 10"
 //! a task for each:     10 users in 0.50 s, the last is "user 10"
-//! 10 slow requests take 5.02 s in turn and 0.50 s at once
+//! 10 slow requests take 5.01 s in turn and 0.50 s at once
 //! ```
 
 #[path = "shared/argument.rs"]

@@ -6,17 +6,17 @@
 //!
 //! ```text
 //! $ cargo run --release --example one_lock                # or with the number of turns of each: -- 5
-//! under one lock: 6 turns in 62.9 ms, both compute for 0.0 ms of them
-//! A ██████████············█████████··········██████████
-//! B    ·······█████████············██████████··········█████████
-//! in parallel: 6 turns in 29.9 ms, both compute for 29.4 ms of them
-//! A ████████████████████████████
+//! under one lock: 6 turns in 62.4 ms, both compute for 0.0 ms of them
+//! A    ······██████████·············█████████··········█████████
+//! B █████████·············██████████·········██████████
+//! in parallel: 6 turns in 29.7 ms, both compute for 29.0 ms of them
+//! A █████████████████████████████
 //! B ████████████████████████████
 //! sequenceDiagram
-//!     A->>lock: may I? (0.0 ms)
-//!     lock->>+A: yes (0.0 ms)
+//!     B->>lock: may I? (0.0 ms)
+//!     lock->>+B: yes (0.0 ms)
 //!    …
-//! 6 turns take 62.9 ms under one lock, 29.9 ms with a lock each: 2.11 times as fast
+//! 6 turns take 62.4 ms under one lock, 29.7 ms with a lock each: 2.10 times as fast
 //! ```
 
 #[path = "shared/argument.rs"]

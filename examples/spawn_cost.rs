@@ -6,10 +6,10 @@
 //! ```text
 //! $ cargo run --release --example spawn_cost              # or with a count of tasks a round: -- 1000000
 //! spawn and join, ns each      in turn   a hundred at a time
-//! task                             315                   209
-//! OS thread                     558130                141988
-//! ratio                           1772                   679
-//! spawned and joined in turn, a task takes 315 ns, an OS thread 558130 ns: 1772 times as long
+//! task                              94                   101
+//! OS thread                      51990                 55542
+//! ratio                            552                   548
+//! spawned and joined in turn, a task takes 94 ns, an OS thread 51990 ns: 552 times as long
 //! ```
 
 #[path = "shared/argument.rs"]

@@ -12,10 +12,10 @@
 //! let task = go!({ let page = fetch(…); … }); … task.join()
 //!   1. ask               after 0 ms
 //!   2. go on             after 0 ms
-//!   3. have "this page"  after 100 ms
+//!   3. have "this page"  after 104 ms
 //! select! { recv(near) …  recv(far) …  default(timeout) … }
 //!   1. ask both          after 0 ms
-//!   2. have "near page"  after 104 ms
+//!   2. have "near page"  after 100 ms
 //! the caller goes on after 100 ms with a call, and after 0 ms with a task
 //! ```
 

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! $ cargo run --release --example websocket              # or with the number of messages: -- 1000000
-//! 10000 messages of 100 clients came back in 0.26 s: 38980 a second
+//! 10000 messages of 100 clients came back in 0.10 s: 95581 a second
 //! ```
 
 #[path = "shared/argument.rs"]
