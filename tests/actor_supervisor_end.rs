@@ -405,6 +405,33 @@ fn a_child_that_does_not_end_in_time_is_killed() {
     });
 }
 
+/// What makes a message of the signal is the child's code, on the supervisor's stack.
+#[test]
+fn a_child_that_panics_over_its_exit_signal_does_not_concern_the_supervisor() {
+    silence_expected_panics();
+    within_patience(|| {
+        let events = Events::new();
+        let (traps, trapping) = channel::unbounded();
+        let supervisor = ab(&events);
+        let allergic = ChildSpec::new("allergic", move || {
+            let traps = traps.clone();
+            actor::spawn_body(move |mailbox: &Mailbox<()>| {
+                mailbox.trap_exits(|_| panic!("expected: no message"));
+                traps.send(()).unwrap();
+                mailbox.recv()
+            })
+        });
+        let child =
+            supervisor.start_child(allergic.shutdown(Shutdown::Timeout(Duration::from_millis(5)))).unwrap();
+        trapping.recv_timeout(PATIENCE).unwrap();
+        child.pid().exit(ExitReason::failed("nor does it concern anybody else who asks it to end"));
+        supervisor.terminate_child("allergic").unwrap();
+        assert_eq!(child.pid().exit_reason(), Some(ExitReason::Killed));
+        assert_eq!(supervisor.stop(), ExitReason::Shutdown);
+        events.expect_exactly(&["end b", "end a"]);
+    });
+}
+
 #[test]
 fn a_child_that_never_returns_is_reported_and_left_alone() {
     let output = in_child("a_child_that_never_returns_is_reported_and_left_alone", &[], || {

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::control::Control;
 use super::pid::{Exit, Pid, Process};
+use super::quiet::quietly;
 use crate::channel::{Channel, Mail};
 
 /// Makes a message of an exit signal.
@@ -48,8 +49,9 @@ impl<M: Send> Process for Inner<M> {
     fn trap(&self, exit: Exit) -> Result<(), Exit> {
         let trap = *self.trap.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(trap) = trap else { return Err(exit) };
-        // An actor that has ended needs no message.
-        let _ = self.channel.force_send(trap(exit));
+        // Foreign code on the stack of who sends the signal: a supervisor above all, which it does not concern. And an actor
+        // that has ended needs no message.
+        quietly(|| _ = self.channel.force_send(trap(exit)));
         Ok(())
     }
 }
