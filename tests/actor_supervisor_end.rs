@@ -6,11 +6,11 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fibra::actor::{
-    self, Address, CallError, ChildError, ChildSpec, Exit, ExitReason, Mailbox, Pid, Restart, Shutdown,
-    StartError, Strategy, Supervisor, SupervisorRef,
+    self, Address, CallError, ChildError, ChildSpec, DynamicSupervisor, Exit, ExitReason, Mailbox, Pid,
+    Restart, Shutdown, StartError, Strategy, Supervisor, SupervisorRef,
 };
 use fibra::cancel;
 use fibra::channel::{self, Receiver, Sender};
@@ -430,6 +430,45 @@ fn a_child_that_panics_over_its_exit_signal_does_not_concern_the_supervisor() {
         assert_eq!(supervisor.stop(), ExitReason::Shutdown);
         events.expect_exactly(&["end b", "end a"]);
     });
+}
+
+#[test]
+fn many_children_that_never_end_take_the_time_of_one() {
+    const CHILDREN: u32 = 60;
+    let output = in_child("many_children_that_never_end_take_the_time_of_one", &[], || {
+        fibra::run(|| {
+            let (free, freed) = channel::bounded::<()>(0);
+            let (begun, begins) = channel::unbounded();
+            let supervisor = DynamicSupervisor::new().start().unwrap();
+            for _ in 0..CHILDREN {
+                let (freed, begun) = (freed.clone(), begun.clone());
+                let start = move || {
+                    let (freed, begun) = (freed.clone(), begun.clone());
+                    actor::spawn_body(move |_: &Mailbox<()>| {
+                        cancel::shield(|| {
+                            begun.send(()).unwrap();
+                            assert!(freed.recv().is_err());
+                        });
+                    })
+                };
+                supervisor.start_child(ChildSpec::new("shielded", start).shutdown(Shutdown::Brutal)).unwrap();
+            }
+            (0..CHILDREN).for_each(|_| begins.recv().unwrap());
+            let start = Instant::now();
+            assert_eq!(supervisor.stop(), ExitReason::Shutdown);
+            // Each is left alone a second after its kill, and all have been killed at once.
+            let took = start.elapsed();
+            assert!(
+                took >= Duration::from_secs(1) && took < Duration::from_secs(1) * CHILDREN / 2,
+                "{took:?}"
+            );
+            drop(free);
+        });
+    });
+    let stderr = stderr(&output);
+    assert!(output.status.success(), "{stderr}");
+    let reports = stderr.lines().filter(|line| line.contains("did not stop within 1s"));
+    assert_eq!(reports.count(), CHILDREN as usize, "{stderr}");
 }
 
 #[test]

@@ -88,7 +88,7 @@ impl Child {
     pub(super) fn end(&self, own: &Own) {
         if let State::Running(running) = &self.state {
             let (by, id) = (&own.pid, &self.spec.id);
-            let ending =
+            let mut ending =
                 Ending::begin(&running.begun.pid, self.spec.shutdown, running.begun.starts.as_ref(), by);
             ending.insist();
             ending.finish(id, by);
@@ -172,7 +172,7 @@ fn link(
 /// Ends these actors, the last one first.
 fn end_in_turn(actors: &[Pid], how: Shutdown, id: &str, own: &Own) {
     for pid in actors.iter().rev() {
-        let ending = Ending::begin(pid, how, None, &own.pid);
+        let mut ending = Ending::begin(pid, how, None, &own.pid);
         ending.insist();
         ending.finish(id, &own.pid);
     }

@@ -287,7 +287,7 @@ impl<'a> Children<'a> {
         let own = self.own;
         let mut ending: Vec<_> = self.all.values().rev().flat_map(|child| child.begin_end(own)).collect();
         ending.sort_by_key(|(ending, _)| ending.order());
-        ending.iter().for_each(|(ending, _)| ending.insist());
+        ending.iter_mut().for_each(|(ending, _)| ending.insist());
         ending.into_iter().for_each(|(ending, id)| ending.finish(id, &own.pid));
         let keys: Vec<_> = self.all.keys().copied().collect();
         keys.into_iter().for_each(|key| self.has_been_ended(key));

@@ -6,7 +6,9 @@
 //!                                          it never parks, or shields itself: report it, leave it alone
 //! ```
 //!
-//! Three steps, so that many can be ended at once: each step is taken for all of them before the next one.
+//! Three steps, so that many can be ended at once: each step is taken for all of them before the next one. Every time runs
+//! from what it is counted from, the signal or the kill, and not from when the supervisor comes to that actor: many that
+//! don't end take no longer than the most patient one of them.
 //!
 //! The end is awaited by a monitor. The message of the link comes besides, and is recognised by its being expected (see
 //! [`Children`](super::children::Children)). Rejected: to unlink the actor first, as OTP does. If the supervisor is killed
@@ -28,8 +30,10 @@ const KILL_GRACE: Duration = Duration::from_secs(1);
 pub(super) struct Ending<'a> {
     pid: &'a Pid,
     how: Shutdown,
+    told: Instant,
     /// When it is killed; `None` for never.
     deadline: Option<Instant>,
+    killed: Option<Instant>,
     /// If it is a supervisor: what interrupts the start that it is in.
     starts: Option<&'a Token>,
 }
@@ -37,18 +41,23 @@ pub(super) struct Ending<'a> {
 impl<'a> Ending<'a> {
     /// Tells the actor to end. `by` is the supervisor.
     pub(super) fn begin(pid: &'a Pid, how: Shutdown, starts: Option<&'a Token>, by: &Pid) -> Self {
+        let told = Instant::now();
         let deadline = match how {
-            Shutdown::Brutal => {
-                pid.kill();
-                Some(Instant::now())
-            }
-            Shutdown::Timeout(patience) => Instant::now().checked_add(patience),
+            Shutdown::Brutal => Some(told),
+            Shutdown::Timeout(patience) => told.checked_add(patience),
             Shutdown::Infinity => None,
         };
-        if how != Shutdown::Brutal {
-            pid.signal(Exit { from: Some(by.clone()), reason: ExitReason::Shutdown });
+        let mut ending = Self { pid, how, told, deadline, killed: None, starts };
+        match how {
+            Shutdown::Brutal => ending.kill(),
+            _ => pid.signal(Exit { from: Some(by.clone()), reason: ExitReason::Shutdown }),
         }
-        Self { pid, how, deadline, starts }
+        ending
+    }
+
+    fn kill(&mut self) {
+        self.pid.kill();
+        self.killed.get_or_insert_with(Instant::now);
     }
 
     /// When it is killed; `None` for never, which is last.
@@ -57,16 +66,16 @@ impl<'a> Ending<'a> {
     }
 
     /// Waits until the actor has ended, or its time is over: then kills it.
-    pub(super) fn insist(&self) {
+    pub(super) fn insist(&mut self) {
         if let Some(deadline) = self.deadline {
             let left = deadline.saturating_duration_since(Instant::now());
             if self.pid.is_alive() && self.pid.wait_timeout(left).is_none() {
-                self.pid.kill();
+                self.kill();
             }
             return;
         }
         if let Some(starts) = self.starts
-            && self.pid.wait_timeout(START_GRACE).is_none()
+            && self.pid.wait_timeout(START_GRACE.saturating_sub(self.told.elapsed())).is_none()
         {
             starts.cancel();
         }
@@ -79,7 +88,8 @@ impl<'a> Ending<'a> {
             Shutdown::Timeout(patience) => patience.max(KILL_GRACE),
             _ => KILL_GRACE,
         };
-        if self.pid.is_alive() && self.pid.wait_timeout(grace).is_none() {
+        let left = grace.saturating_sub(self.killed.map_or(Duration::ZERO, |killed| killed.elapsed()));
+        if self.pid.is_alive() && self.pid.wait_timeout(left).is_none() {
             by.unlink(self.pid);
             let pid = self.pid;
             report!(
