@@ -68,6 +68,11 @@ impl Events {
         assert_eq!(seen, expected);
     }
 
+    /// What has happened since the last look.
+    pub fn seen(&self) -> Vec<String> {
+        self.receiver.try_iter().collect()
+    }
+
     /// A child that says when it starts and when it has ended.
     pub fn worker(&self, id: &'static str) -> ChildSpec<Address<Order>> {
         let events = self.clone();

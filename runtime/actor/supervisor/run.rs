@@ -216,10 +216,19 @@ impl Run<'_> {
     fn handle(&mut self, message: Message) -> Step {
         match message {
             Message::Exit(exit) => return self.signalled(exit),
-            Message::Add(spec, asked) => self.add(spec, asked),
+            Message::Add(spec, asked) => {
+                self.hear_of(&spec.id)?;
+                self.add(spec, asked);
+            }
             Message::End(which, reply_to) => reply_to.send(self.end(which)),
-            Message::Again(id, asked) => self.start_again(id, asked),
-            Message::Delete(id, reply_to) => reply_to.send(self.delete(id)),
+            Message::Again(id, asked) => {
+                self.hear_of(&id)?;
+                self.start_again(id, asked);
+            }
+            Message::Delete(id, reply_to) => {
+                self.hear_of(&id)?;
+                reply_to.send(self.delete(id));
+            }
             Message::Find(id, reply_to) => match self.children.named(&id) {
                 Some(key) => return self.find(key, reply_to),
                 None => reply_to.send(None),
@@ -266,9 +275,18 @@ impl Run<'_> {
         Continue(())
     }
 
-    /// Who finds a child that has ended would be answered by the message of its end, if that had come.
     fn find(&mut self, key: Key, reply_to: ReplyTo<Option<Begun>>) -> Step {
         self.finders.push((key, reply_to));
+        self.hear(key)
+    }
+
+    /// Who knows that the child of this name has ended asks for what follows from that.
+    fn hear_of(&mut self, id: &str) -> Step {
+        self.children.named(id).map_or(Continue(()), |key| self.hear(key))
+    }
+
+    /// If a child has ended, but the message of that has not come, it counts as having come now.
+    fn hear(&mut self, key: Key) -> Step {
         match self.children.ended_unheard(key) {
             Some(reason) => self.child_has_ended(key, &reason),
             None => Continue(()),
@@ -306,7 +324,10 @@ impl Run<'_> {
             }
         };
         self.children.end(key);
-        if self.children.get(key).spec.restart == Restart::Temporary || self.kind != Kind::Ordered {
+        let child = self.children.get(key);
+        // One that was about to be started for the first time has failed to, for who has asked for that.
+        let never_ran = child.starts == 0;
+        if child.spec.restart == Restart::Temporary || self.kind != Kind::Ordered || never_ran {
             self.children.forget(key);
         }
         Ok(())
