@@ -142,14 +142,15 @@ impl Run<'_> {
         }
     }
 
-    /// The supervisor unwound, since it was killed or its runtime ends.
+    /// The supervisor unwound, since it was killed or its runtime ends; or since it got an exit signal before it trapped
+    /// them.
     fn cancelled(&mut self, payload: Box<dyn Any + Send>) -> ExitReason {
         forget_panic(payload);
         cancel::shield(|| {
             let control = self.mailbox.own().pid.control();
             self.mailbox.own().ends.set(true);
             let ended = control.last_act(|| self.end_children());
-            ended.map_or(ExitReason::Killed, |()| ExitReason::Shutdown)
+            ended.map_or(ExitReason::Killed, |()| control.signalled())
         })
     }
 
