@@ -1,9 +1,9 @@
-//! What stands for an actor: an address, a server, or the bare [`Pid`].
+//! What stands for an actor: an address, a server, a supervisor's handle, or the bare [`Pid`].
 
 use super::pid::Pid;
 
-/// Something that stands for one actor: [`Address`](super::Address), [`Server`](super::Server) and
-/// [`Pid`].
+/// Something that stands for one actor: [`Address`](super::Address), [`Server`](super::Server),
+/// [`SupervisorRef`](super::SupervisorRef), [`DynamicRef`](super::DynamicRef) and [`Pid`].
 ///
 /// It is sealed: only this crate's types have it.
 pub trait Handle: sealed::Sealed + Clone + Send + Sync + 'static {

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | process | a state, a mailbox, links and monitors | [`spawn`], [`spawn_body`], [`Address`], [`Mailbox`], [`link()`], [`Pid`] |
 //! | generic server | calls with typed answers, casts, an orderly end | [`GenServer`], [`Server`], [`Context`], [`ReplyTo`] |
+//! | supervisor | children that are started in order, again when they crash, and ended in order | [`Supervisor`], [`DynamicSupervisor`], [`ChildSpec`] |
 //!
 //! An actor is a task: it may block on sockets, channels, locks and `select!`, and it is cancelled like one. Messages of
 //! one sender come in the order of their sending. A mailbox has a bound, beyond which senders wait; signals of an actor's
@@ -28,6 +29,7 @@
 //! - A mailbox is bounded, unless [asked otherwise](Builder::unbounded).
 //! - An actor that nobody can send to any more ends by itself.
 //! - `terminate` of a [`GenServer`] is called also where the server does not trap exits.
+//! - A supervisor ends by any exit signal that is not the end of a child, and not only by its own supervisor's.
 //! - A monitor of an actor that has ended says why, and not just that there is none.
 //! - With `panic = "abort"` exit signals, `exit` and `kill` can't unwind: a signal is met by nobody but
 //!   [`cancel::check`](crate::cancel::check).

@@ -53,8 +53,9 @@ pub(super) const WITHIN: Duration = Duration::from_secs(5);
 /// ends all its children and itself, for a reason that says which child it was and why. That is how a fault that restarts
 /// don't cure goes up the tree: the supervisor above sees a child that has ended, and restarts the whole branch.
 ///
-/// **It ends** when it is [stopped](SupervisorRef::stop), gets an exit signal (of the supervisor above, or by
-/// [`Pid::exit`](super::Pid::exit)), or when its runtime ends: always so that its children are ended in the reverse order
+/// **It ends** when it is [stopped](SupervisorRef::stop), when it gets an exit signal (of the supervisor above, by
+/// [`Pid::exit`](super::Pid::exit), or of anybody else who has [linked](super::link()) himself with it, unless that ends as
+/// [`Normal`](super::ExitReason::Normal)), or when its runtime ends: always so that its children are ended in the reverse order
 /// first, each as its [`Shutdown`] says. An actor that can't be ended, since it computes without a runtime call or shields
 /// itself, is killed, awaited for some time more (as long as it had been given, and at least a second), reported on
 /// stderr and left alone. A supervisor that is [killed](super::Pid::kill) ends nobody; its children get exit signals by

@@ -51,7 +51,8 @@ pub enum Strategy {
 /// Describes a child: its name, and how it is started, restarted and ended.
 ///
 /// `A` is what stands for the running child: an [`Address`](crate::actor::Address), a handle of a supervisor, or any other
-/// [`Handle`].
+/// [`Handle`]. The supervisor keeps it, and with it the child's mailbox open; a bare [`Pid`] does not do that, and a child
+/// that nobody else has an address of would end at once.
 ///
 /// # Examples
 ///
