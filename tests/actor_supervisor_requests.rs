@@ -6,7 +6,9 @@ mod support;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fibra::actor::{ChildError, ChildSpec, ExitReason, Restart, StartError, Strategy, Supervisor};
+use fibra::actor::{
+    Address, CallError, ChildError, ChildSpec, ExitReason, Restart, StartError, Strategy, Supervisor,
+};
 use fibra::channel;
 use supervised::{Events, LONG, Order, crash};
 use support::within_patience;
@@ -55,7 +57,7 @@ fn a_child_that_has_crashed_is_about_to_be_started_for_all_requests() {
             .start()
             .unwrap();
         for _ in 0..100 {
-            let child = supervisor.child::<fibra::actor::Address<Order>>("a").unwrap();
+            let child = supervisor.child::<Address<Order>>("a").unwrap();
             child.send(crash()).unwrap();
             child.pid().wait();
             assert!(matches!(supervisor.restart_child("a"), Err(ChildError::Running { .. })));
@@ -68,6 +70,27 @@ fn a_child_that_has_crashed_is_about_to_be_started_for_all_requests() {
         let mut all = events.seen();
         all.sort_unstable();
         assert_eq!(all, [counted("end a"), counted("start a")].concat());
+    });
+}
+
+#[test]
+fn a_request_that_finds_the_child_whose_end_is_one_too_many_learns_of_the_supervisors_end() {
+    within_patience(|| {
+        for round in 0..300 {
+            let events = Events::new();
+            let supervisor =
+                Supervisor::new(Strategy::OneForOne).intensity(0, LONG).child(events.worker("a"));
+            let supervisor = supervisor.start().unwrap();
+            let child: Address<Order> = supervisor.child("a").unwrap();
+            child.send(crash()).unwrap();
+            child.pid().wait();
+            let error = match round % 3 {
+                0 => supervisor.restart_child("a").unwrap_err(),
+                1 => supervisor.delete_child("a").unwrap_err(),
+                _ => supervisor.start_child(events.worker("a")).unwrap_err(),
+            };
+            assert!(matches!(error, ChildError::Call(CallError::Exited { .. })), "{error}");
+        }
     });
 }
 

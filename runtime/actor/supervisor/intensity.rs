@@ -18,6 +18,10 @@ impl Intensity {
 
     /// Counts a restart that is about to be. False: it would be one too many.
     pub(super) fn admits(&mut self, now: Instant) -> bool {
+        // Who means "always" may give a long time too, over which they would pile up.
+        if self.max == usize::MAX {
+            return true;
+        }
         while self.restarts.front().is_some_and(|&first| now.duration_since(first) > self.within) {
             self.restarts.pop_front();
         }
@@ -51,6 +55,13 @@ mod tests {
         assert!(!intensity.admits(at(7)));
         assert!(intensity.admits(at(9)));
         assert!(intensity.admits(at(60)));
+    }
+
+    #[test]
+    fn all_of_them_leave_nothing_behind() {
+        let mut intensity = Intensity::new(usize::MAX, Duration::MAX);
+        assert!((0..1000).all(|_| intensity.admits(Instant::now())));
+        assert_eq!(intensity.restarts.capacity(), 0);
     }
 
     #[test]

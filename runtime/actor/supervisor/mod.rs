@@ -118,7 +118,7 @@ impl Supervisor {
         self
     }
 
-    /// How many restarts it makes within this time before it gives up.
+    /// How many restarts it makes within this time before it gives up; with [`usize::MAX`] it never does.
     pub fn intensity(mut self, max_restarts: usize, within: Duration) -> Self {
         (self.max_restarts, self.within) = (max_restarts, within);
         self

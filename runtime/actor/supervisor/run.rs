@@ -283,7 +283,10 @@ impl Run<'_> {
 
     /// Who knows that the child of this name has ended asks for what follows from that.
     fn hear_of(&mut self, id: &str) -> Step {
-        self.children.named(id).map_or(Continue(()), |key| self.hear(key))
+        let step = self.children.named(id).map_or(Continue(()), |key| self.hear(key));
+        // If that is the end, it is what the asker is told.
+        self.mailbox.own().ends.set(step.is_break());
+        step
     }
 
     /// If a child has ended, but the message of that has not come, it counts as having come now.
