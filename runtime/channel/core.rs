@@ -44,7 +44,9 @@ use crate::util::abort;
 use crate::util::spin::{SpinGuard, SpinLock};
 
 /// One channel; the handles share it.
-#[repr(C, align(64))]
+// Not aligned to a cache line by itself: the allocator takes seven times as long for that, and a channel for one answer, or
+// an actor's mailbox, does not live long enough to earn it.
+#[repr(C)]
 pub(crate) struct Channel<T, B> {
     pub(super) state: SpinLock<State<T, B>>,
     pub(super) senders: Handles,

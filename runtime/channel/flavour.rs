@@ -2,6 +2,7 @@
 //!
 //! Rejected: a trait object. The compiler can't look through it, and the fast path of a send is shorter than the call.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::arm::{Arm, Token};
@@ -14,8 +15,21 @@ use super::sides::{RecvSide, SendSide};
 
 /// A reference to a channel.
 pub(crate) enum Flavour<T> {
-    Bounded(Arc<Channel<T, Ring<T>>>),
-    Unbounded(Arc<Channel<T, Segments<T>>>),
+    Bounded(Arc<Line<Channel<T, Ring<T>>>>),
+    Unbounded(Arc<Line<Channel<T, Segments<T>>>>),
+}
+
+/// Begins with a cache line: what the two ends contend for lies in as few as can be.
+#[repr(align(64))]
+pub(crate) struct Line<C>(C);
+
+impl<C> Deref for Line<C> {
+    type Target = C;
+
+    #[inline(always)]
+    fn deref(&self) -> &C {
+        &self.0
+    }
 }
 
 /// Evaluates `$body` with the channel of either kind as `$channel`.
@@ -30,11 +44,11 @@ macro_rules! with_channel {
 
 impl<T> Flavour<T> {
     pub(crate) fn bounded(capacity: usize) -> Self {
-        Self::Bounded(Arc::new(Channel::new(Ring::new(capacity), Some(capacity))))
+        Self::Bounded(Arc::new(Line(Channel::new(Ring::new(capacity), Some(capacity)))))
     }
 
     pub(crate) fn unbounded() -> Self {
-        Self::Unbounded(Arc::new(Channel::new(Segments::default(), None)))
+        Self::Unbounded(Arc::new(Line(Channel::new(Segments::default(), None))))
     }
 
     /// Another reference; the caller counts it as a sender or a receiver.
