@@ -88,6 +88,13 @@ impl Own {
     /// Drops the abandoned replies.
     #[inline]
     pub(super) fn give_up_abandoned(&self) {
+        if !self.abandoned.borrow().is_empty() {
+            self.give_up_abandoned_slow();
+        }
+    }
+
+    #[cold]
+    fn give_up_abandoned_slow(&self) {
         // A loop, since a destructor may abandon more.
         while !self.abandoned.borrow().is_empty() {
             drop(self.abandoned.take());

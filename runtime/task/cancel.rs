@@ -47,6 +47,7 @@ pub(crate) fn is_cancellation(payload: &(dyn Any + Send)) -> bool {
 }
 
 /// The running task's or thread's core. Ask again after every park.
+#[inline]
 fn core<'a>() -> &'a ThreadCore {
     // SAFETY: it outlives the running code.
     unsafe { current_core().as_ref() }

@@ -39,6 +39,7 @@ impl Parker {
 }
 
 /// The core of the running task or the current OS thread, with access to all that follows it.
+#[inline]
 pub(crate) fn current_core() -> NonNull<ThreadCore> {
     match NonNull::new(context().task.get().cast_mut()) {
         // The core is the first field of a `repr(C)` header.

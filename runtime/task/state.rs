@@ -198,6 +198,7 @@ impl State {
     }
 
     /// Owner only: whether a cancellation has been asked for.
+    #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
         // Relaxed: the answer is a hint; delivery happens in `begin_wait`.
         self.0.load(Ordering::Relaxed) & CANCELLED != 0
