@@ -44,10 +44,17 @@ impl<M: Send + 'static> Address<M> {
     /// Gives the message back if the actor has ended, also if it does so meanwhile.
     #[inline]
     pub fn send(&self, message: M) -> Result<(), SendError<M>> {
+        self.send_made(|| message)
+    }
+
+    /// Sends the message that `make` returns, and has it made as late as can be: it goes into the mailbox at once, and not
+    /// by way of another place on the stack.
+    #[inline]
+    pub(super) fn send_made(&self, make: impl FnOnce() -> M) -> Result<(), SendError<M>> {
         if own::is(self.inner.id()) {
-            return self.inner.channel.force_send(message);
+            return self.inner.channel.force_send(make());
         }
-        self.inner.channel.send(message, Forever).map_err(|error| SendError(error.into_inner()))
+        self.inner.channel.send(make(), Forever).map_err(|error| SendError(error.into_inner()))
     }
 
     /// Sends a message if the mailbox has room; never parks.

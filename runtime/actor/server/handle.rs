@@ -49,7 +49,9 @@ impl<S: GenServer> Server<S> {
     /// Gives the cast back if the server has ended, also if it does so meanwhile.
     #[inline]
     pub fn cast(&self, cast: S::Cast) -> Result<(), SendError<S::Cast>> {
-        self.address.send(Letter::Cast(cast)).map_err(|SendError(letter)| SendError(letter.into_cast()))
+        self.address
+            .send_made(|| Letter::Cast(cast))
+            .map_err(|SendError(letter)| SendError(letter.into_cast()))
     }
 
     /// As [`cast`](Self::cast), but never parks.
