@@ -1,5 +1,7 @@
 //! Calls, casts, answers.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use fibra::actor::{
@@ -48,7 +50,8 @@ fn assert_exited(outcome: Result<u32, CallError>, server: &Server<Probe>, why: &
     }
 }
 
-struct Words(Vec<String>);
+/// Its state is not `Send`.
+struct Words(Rc<RefCell<Vec<String>>>);
 
 enum Ask {
     Count(ReplyTo<usize>),
@@ -62,19 +65,20 @@ impl GenServer for Words {
     type Cast = String;
 
     fn init(first: &'static str, _: &mut Context<Self>) -> Result<Self, ExitReason> {
-        Ok(Self(vec![first.into()]))
+        Ok(Self(Rc::new(RefCell::new(vec![first.into()]))))
     }
 
     fn handle_call(&mut self, call: Ask, _: &mut Context<Self>) {
+        let words = self.0.borrow();
         match call {
-            Ask::Count(reply_to) => reply_to.send(self.0.len()),
-            Ask::Last(reply_to) => reply_to.send(self.0.last().cloned()),
-            Ask::Join(with, reply_to) => reply_to.send(self.0.join(with)),
+            Ask::Count(reply_to) => reply_to.send(words.len()),
+            Ask::Last(reply_to) => reply_to.send(words.last().cloned()),
+            Ask::Join(with, reply_to) => reply_to.send(words.join(with)),
         }
     }
 
     fn handle_cast(&mut self, word: String, _: &mut Context<Self>) {
-        self.0.push(word);
+        self.0.borrow_mut().push(word);
     }
 }
 

@@ -1,8 +1,10 @@
-//! Many clients of a server that panics now and then and is started anew: no call is lost or counted twice.
+//! Many clients of a server that panics now and then and is started anew: no call is lost or counted twice. Servers that
+//! are ended, killed and given up at any moment: no state is lost or dropped twice, nobody waits in vain.
 //!
 //! `FIBRA_STRESS_SECONDS=600 cargo test --release --test actor_server stress` goes on for longer, with new seeds; each is
 //! printed.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +12,7 @@ use std::time::{Duration, Instant};
 use fibra::actor::{Builder, CallError, Context, ExitReason, GenServer, Info, ReplyTo, Server};
 use fibra::sync::Mutex;
 
+use super::probe::{Log, Probe, Setup, tell};
 use super::support::{Counted, Drops, PATIENCE, within_patience};
 
 const CLIENTS: u64 = 8;
@@ -191,6 +194,89 @@ fn round(workers: usize, seed: u64) {
     assert_eq!((starts, starts), (ledger.terminated.into_inner(), ledger.states.get() as u64));
 }
 
+/// Servers that are told to end, and killed, at any moment of their lives.
+fn ends(workers: usize, seed: u64) {
+    const SERVERS: u64 = 500;
+    let (drops, began, finished) = (Drops::new(), Log::default(), Log::default());
+    let counts = (drops.clone(), began.clone(), finished.clone());
+    let run = fibra::Builder::new().workers(workers).run(move || {
+        let mut random = seed * 7_919;
+        let one = |i: u64| {
+            let (began, finished, mut steps) = (began.clone(), finished.clone(), next(&mut random));
+            let pause = |step: u64| (0..step % 4).for_each(|_| fibra::yield_now());
+            let setup =
+                Setup { drops: drops.clone(), on_drop: Some(Box::new(fibra::yield_now)), ..Setup::default() };
+            let terminate = move |_: &mut Probe, _: &mut Context<Probe>| {
+                began.note(i);
+                pause(steps);
+                finished.note(i);
+            };
+            let server = setup.terminate(terminate).start();
+            let pid = server.pid();
+            let reason = ExitReason::failed("told to");
+            let ended = (pid.clone(), reason.clone());
+            steps >>= 8;
+            fibra::spawn(move || {
+                pause(steps);
+                ended.0.exit(ended.1);
+            });
+            let killed = pid.clone();
+            steps >>= 8;
+            fibra::spawn(move || {
+                pause(steps);
+                pause(steps >> 4);
+                killed.kill();
+            });
+            steps >>= 8;
+            pause(steps);
+            drop(server);
+            (i, pid)
+        };
+        let servers: Vec<_> = (0..SERVERS).map(one).collect();
+        servers.into_iter().map(|(i, pid)| (i.to_string(), pid.wait())).collect::<Vec<_>>()
+    });
+    let reasons = run.unwrap();
+    let (drops, began, finished) = (counts.0, counts.1.all(), counts.2.all());
+    assert_eq!(drops.get() as u64, SERVERS);
+    assert_eq!(began.iter().collect::<HashSet<_>>().len(), began.len(), "terminate is called once");
+    for (i, reason) in reasons {
+        let (began, finished) = (began.contains(&i), finished.contains(&i));
+        assert!(began || !finished);
+        assert!(reason == ExitReason::Killed || finished, "{reason}, but terminate did not come to its end");
+    }
+}
+
+/// Starts that are given up at any moment.
+fn starts(workers: usize, seed: u64) {
+    let (drops, inits) = (Drops::new(), Drops::new());
+    let counts = (drops.clone(), inits.clone());
+    let run = fibra::Builder::new().workers(workers).run(move || {
+        let mut random = seed * 104_729;
+        let mut started = 0;
+        for _ in 0..500 {
+            let (init, steps) = (inits.counted(), next(&mut random));
+            let setup = Setup { drops: drops.clone(), ..Setup::default() }.init(move |_| {
+                let _init = init;
+                (0..steps % 4).for_each(|_| fibra::yield_now());
+                Ok(())
+            });
+            let starter = fibra::spawn(move || {
+                let server = setup.start();
+                tell(&server, |_, _| ());
+                server.stop()
+            });
+            (0..(steps >> 8) % 6).for_each(|_| fibra::yield_now());
+            starter.cancel();
+            started += usize::from(starter.join().is_ok());
+        }
+        started
+    });
+    // The end of the runtime has waited for all of them.
+    let started = run.unwrap();
+    assert_eq!(counts.1.get(), 500);
+    assert!(started <= counts.0.get(), "those that began have had a state");
+}
+
 fn stress(workers: usize) {
     let seconds = std::env::var("FIBRA_STRESS_SECONDS").ok();
     let limit = seconds
@@ -198,7 +284,11 @@ fn stress(workers: usize) {
     let start = Instant::now();
     for seed in 1.. {
         println!("{workers} workers, seed {seed}");
-        within_patience(move || round(workers, seed));
+        within_patience(move || {
+            round(workers, seed);
+            ends(workers, seed);
+            starts(workers, seed);
+        });
         if limit.map_or(seed == 2, |limit| start.elapsed() >= limit) {
             return;
         }
