@@ -80,6 +80,9 @@ impl<'a, S: GenServer> Context<'a, S> {
     /// One signal ends it all the same, in good order and after the messages that have come before: that of the actor
     /// which it was linked to when it was started, its supervisor above all. While exits are trapped, the server does not
     /// end because all its [`Server`]s are gone.
+    ///
+    /// A server that traps exits is not interrupted in its handlers. That is the main use of it: one that does not is
+    /// unwound where it parks, also half-way through a change.
     pub fn trap_exits(&mut self, trap: bool) {
         if trap {
             self.mailbox.trap_exits(|exit| Letter::Info(Box::new(Info::Exit(exit))));

@@ -25,7 +25,8 @@ use super::start_error::StartError;
 /// An actor that answers calls: its state, and what it does with each message. OTP's `gen_server`.
 ///
 /// [`start`](Self::start) makes one, and returns the [`Server`] by which others reach it. Each handler has the state to
-/// itself, one message after the other. Handlers may park; the messages that come meanwhile wait in the mailbox.
+/// itself, one message after the other. Handlers may park; the messages that come meanwhile wait in the mailbox. The state
+/// never leaves its task, so it need not be `Send`. It lies on the task's stack: box what is large.
 ///
 /// # Answers
 ///
@@ -167,6 +168,61 @@ pub struct WeakServer<S: GenServer> {
 }
 
 /// The running server's view of itself: what its handlers can do beside their work on the state.
+///
+/// # Examples
+///
+/// A server that looks after jobs: it answers a caller when the job has ended, however that ends, or when it has taken too
+/// long.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::time::Duration;
+/// use fibra::actor::{self, Context, ExitReason, GenServer, Info, Mailbox, MonitorId, Pid, ReplyTo};
+///
+/// #[derive(Default)]
+/// struct Foreman {
+///     running: HashMap<MonitorId, ReplyTo<ExitReason>>,
+/// }
+///
+/// struct Run(fn(), Duration, ReplyTo<ExitReason>);
+///
+/// struct TooLong(Pid);
+///
+/// impl GenServer for Foreman {
+///     type Init = ();
+///     type Call = Run;
+///     type Cast = TooLong;
+///
+///     fn init((): (), _: &mut Context<Self>) -> Result<Self, ExitReason> {
+///         Ok(Self::default())
+///     }
+///
+///     fn handle_call(&mut self, Run(job, limit, reply_to): Run, context: &mut Context<Self>) {
+///         let worker = actor::spawn_body(move |_: &Mailbox<()>| job()).pid();
+///         self.running.insert(context.monitor(&worker), reply_to);
+///         context.send_after(limit, TooLong(worker));
+///     }
+///
+///     fn handle_cast(&mut self, TooLong(worker): TooLong, _: &mut Context<Self>) {
+///         worker.kill(); // does nothing if it has ended
+///     }
+///
+///     fn handle_info(&mut self, info: Info, _: &mut Context<Self>) {
+///         if let Info::Down(down) = info
+///             && let Some(reply_to) = self.running.remove(&down.monitor)
+///         {
+///             reply_to.send(down.reason);
+///         }
+///     }
+/// }
+///
+/// let foreman = Foreman::start(())?;
+/// let run = |job, limit| foreman.call(|reply_to| Run(job, Duration::from_millis(limit), reply_to));
+/// assert_eq!(run(|| (), 60_000)?, ExitReason::Normal);
+/// assert_eq!(run(|| panic!("out of paper"), 60_000)?, ExitReason::Panic("out of paper".into()));
+/// assert_eq!(run(|| fibra::thread::park(), 1)?, ExitReason::Killed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Context<'a, S: GenServer> {
     mailbox: &'a Mailbox<Letter<S>>,
     /// How long the server waits for a message before it is told that none has come.
