@@ -20,7 +20,7 @@
 //! });
 //! ```
 //!
-//! Whoever comes from Go, from threads or from tokio finds each thing's name here in the [`guide`].
+//! Whoever comes from Go, from Erlang, from threads or from tokio finds each thing's name here in the [`guide`].
 //!
 //! # What a task may do
 //!
