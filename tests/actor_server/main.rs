@@ -9,6 +9,7 @@ mod probe;
 mod signals;
 mod start;
 mod stress;
+mod supervised;
 
 use support::within_patience;
 
