@@ -8,7 +8,7 @@ use fibra::channel;
 
 use super::everywhere;
 use super::probe::{Log, Probe, Setup, job, tell};
-use super::support::wait_until;
+use super::support::{Drops, wait_until};
 
 /// An actor that does nothing until it is ended.
 fn idler() -> actor::Address<()> {
@@ -238,20 +238,38 @@ fn a_server_with_messages_is_not_idle() {
 }
 
 #[test]
-fn a_cast_comes_later_unless_it_is_cancelled() {
+fn a_cast_comes_later_and_not_before_its_time() {
     everywhere(|| {
         let setup = Setup::default();
         let log = setup.log.clone();
         let server = setup.start();
         tell(&server, |_, context| {
-            let never =
-                context.send_after(Duration::from_millis(20), job(|probe, _| probe.log.note("never")));
-            never.cancel();
-            context.send_after(Duration::from_millis(40), job(|probe, _| probe.log.note("later")));
-            context.send_after(Duration::ZERO, job(|probe, _| probe.log.note("soon")));
+            for millis in [10, 0] {
+                let (now, delay) = (Instant::now(), Duration::from_millis(millis));
+                context.send_after(delay, job(move |probe, _| probe.log.note(now.elapsed() >= delay)));
+            }
         });
         wait_until("both have come", || log.len() == 2);
-        assert_eq!(log.all(), ["soon", "later"]);
+        assert_eq!(log.all(), ["true", "true"]);
+    });
+}
+
+#[test]
+fn a_cast_that_is_cancelled_does_not_come() {
+    everywhere(|| {
+        let setup = Setup::default();
+        let (log, drops) = (setup.log.clone(), Drops::new());
+        let server = setup.start();
+        let counted = drops.counted();
+        tell(&server, move |_, context| {
+            let never = job(move |probe, _| {
+                let _counted = counted;
+                probe.log.note("never");
+            });
+            context.send_after(Duration::from_secs(3600), never).cancel();
+        });
+        wait_until("it is dropped", || drops.get() == 1);
+        assert_eq!(log.len(), 0);
     });
 }
 
