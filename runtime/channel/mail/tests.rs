@@ -67,7 +67,7 @@ fn waiting_senders(
 #[test]
 fn a_mailbox_is_small_and_an_empty_one_has_no_buffer() {
     assert!(size_of::<Mail<u64>>() <= 88);
-    assert!(size_of::<Mailbox<u64>>() <= 192);
+    assert!(size_of::<Mailbox<u64>>() <= 152);
 }
 
 #[test]
