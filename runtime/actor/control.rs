@@ -22,12 +22,11 @@
 //!
 //! The lock is held for some instructions that neither park nor run foreign code, and never two at once.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::links::Links;
+use super::few::Few;
 use super::reason::ExitReason;
 use crate::cancel::Token;
 use crate::task::core::CoreRef;
@@ -71,11 +70,12 @@ impl Stage {
 
 /// What few actors have. Made at the first use.
 pub(super) struct Relations<P> {
-    pub(super) links: Links<P>,
+    /// By the numbers of the actors.
+    pub(super) links: Few<u64, P>,
     /// By the numbers that they were given.
-    pub(super) watchers: BTreeMap<NonZeroU64, Watcher>,
+    pub(super) watchers: Few<NonZeroU64, Watcher>,
     /// Whom the actor watches, by the numbers of those watchers.
-    pub(super) monitors: BTreeMap<NonZeroU64, P>,
+    pub(super) monitors: Few<NonZeroU64, P>,
     pub(super) names: Vec<Arc<str>>,
     /// Ends what the actor does shielded from cancellation at its end.
     last_act: Option<Token>,
@@ -270,9 +270,9 @@ impl<P> Life<P> {
     fn relations_mut(&mut self) -> &mut Relations<P> {
         self.relations.get_or_insert_with(|| {
             Box::new(Relations {
-                links: Links::new(),
-                watchers: BTreeMap::new(),
-                monitors: BTreeMap::new(),
+                links: Few::new(),
+                watchers: Few::new(),
+                monitors: Few::new(),
                 names: Vec::new(),
                 last_act: None,
             })

@@ -151,13 +151,13 @@ impl Pid {
     pub(super) fn unlink(&self, other: &Self) {
         for (one, number) in [(self, other.id()), (other, self.id())] {
             // Dropped without the lock.
-            let _link = one.control().with_relations(|relations| relations.links.remove(number));
+            let _link = one.control().with_relations(|relations| relations.links.remove(&number));
         }
     }
 
     /// Tells a linked actor, if it is still linked, that this one has ended.
     pub(super) fn break_link(&self, linked: &Self, reason: ExitReason) {
-        let link = linked.control().with_relations(|relations| relations.links.remove(self.id()));
+        let link = linked.control().with_relations(|relations| relations.links.remove(&self.id()));
         if link.flatten().is_some() {
             linked.signal(Exit { from: Some(self.clone()), reason });
         }

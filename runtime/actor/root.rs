@@ -95,8 +95,8 @@ fn tell<M: Send + 'static>(
         quietly(give_up_answers);
         let Some(relations) = control.finish() else { return };
         let Relations { links, watchers, monitors, .. } = *relations;
-        watchers.into_values().for_each(|watcher| watcher(&reason));
-        links.into_iter().for_each(|linked| quietly(|| pid.break_link(&linked, reason.clone())));
+        watchers.into_iter().for_each(|(_, watcher)| watcher(&reason));
+        links.into_iter().for_each(|(_, linked)| quietly(|| pid.break_link(&linked, reason.clone())));
         // Else an actor that lives long would keep what many short-lived ones have put on it.
         monitors.into_iter().for_each(|(number, target)| quietly(|| _ = target.unwatch(number)));
     });
