@@ -6,10 +6,10 @@
 //!
 //! ```text
 //! $ cargo run --release --example phone_switch            # or with another number of calls: -- 100000
-//! line 3 is up again after 21 us: panicked: a bug in line 3
-//! line 0 is up again after 9 us: panicked: a bug in line 0
+//! line 5 is up again after 26 us: panicked: a bug in line 5
+//! line 5 is up again after 11 us: panicked: a bug in line 5
 //!  …
-//! 2000 calls were connected, 0 lost; 17 crashes, 17 restarts
+//! 2000 calls were connected, 0 lost; 14 crashes, 14 restarts
 //! ```
 
 #[path = "shared/argument.rs"]

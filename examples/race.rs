@@ -8,12 +8,12 @@
 //! $ cargo run --release --example race                    # or with the additions of each: -- 1000000
 //! 4 tasks and 4 threads add 1, 100000 times each
 //! count++ as         the count     lost   ns an addition
-//! load and store        201009   598991              5.5
-//! Mutex                 800000        0             18.8
-//! fetch_add             800000        0              3.9
-//! channel               800000        0             16.8
-//! actor                 800000        0             27.1
-//! load and store lost 598991 of 800000 additions, the other ways 0
+//! load and store        291445   508555              6.4
+//! Mutex                 800000        0              8.1
+//! fetch_add             800000        0              7.3
+//! channel               800000        0             21.5
+//! actor                 800000        0             33.6
+//! load and store lost 508555 of 800000 additions, the other ways 0
 //! ```
 
 #[path = "shared/argument.rs"]
