@@ -45,8 +45,8 @@ fn line(line: u64) -> Address<Call> {
 
 fn main() {
     let calls = argument::number("number of calls", 1..=1_000_000, 2_000);
-    std::panic::set_hook(Box::new(|_| ())); // a crash is told below
     fibra::run(|| {
+        std::panic::set_hook(Box::new(|_| ())); // a crash is told below
         let specs = (0..LINES).map(|n| ChildSpec::new(format!("line {n}"), move || line(n)));
         let supervisor = Supervisor::new(Strategy::OneForOne).intensity(100_000, Duration::from_secs(1));
         let switch = specs.fold(supervisor, Supervisor::child).start().expect("all lines come up");
