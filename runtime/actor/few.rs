@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn each_key_is_there_once_and_leaves_once() {
-        for count in 0..5 {
+        for count in 0..5_u64 {
             let mut few = Few::new();
             for number in (0..count).chain(0..count) {
                 few.insert(number, number);
